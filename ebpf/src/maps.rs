@@ -1,0 +1,91 @@
+//! The maps, and the look-ups in them.
+//!
+//! All carry BTF, so `bpftool map dump` prints field names. Their layouts are `xdhcpd-common`'s; their
+//! sizes are defaults that the loader may override.
+
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::macros::btf_map;
+use xdhcpd_common::counters::Counters;
+use xdhcpd_common::gate::{Header, Link};
+use xdhcpd_common::maps::{Budget, Lease, LeaseKey, Server, Template, Wire};
+use xdhcpd_common::options::Echoes;
+
+use crate::echoes::Kept;
+use crate::plan::Plan;
+
+/// Entries are made as they come, not all of them at load.
+const AS_THEY_COME: usize = BPF_F_NO_PREALLOC as usize;
+
+/// Clients that are answered here.
+#[btf_map]
+pub(crate) static LEASES: HashMap<LeaseKey, Lease, 65_536, AS_THEY_COME> = HashMap::new();
+
+/// What replies have in common.
+#[btf_map]
+pub(crate) static TEMPLATES: Array<Template, 1024> = Array::new();
+
+/// Wires that are served.
+#[btf_map]
+pub(crate) static SERVERS: HashMap<Wire, Server, 512, AS_THEY_COME> = HashMap::new();
+
+/// What the agent must hear of: 1 MiB holds 18,000 renewals.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<(), 1_048_576> = RingBuf::new();
+
+/// What was counted.
+#[btf_map]
+pub(crate) static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
+
+/// Budgets of what goes up; who was not heard of for longest is forgotten first.
+#[btf_map]
+pub(crate) static LIMITS: LruHashMap<LeaseKey, Budget, 65_536> = LruHashMap::new();
+
+/// Memory for one run of the program: what its stages leave to each other, too much for a stack.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Scratch {
+    /// A value on its way through [`xdhcpd_common::frame::Frame::forget`].
+    pub(crate) forgotten: u64,
+    /// The request.
+    pub(crate) request: Request,
+    /// The reply.
+    pub(crate) plan: Plan,
+    /// What the reply repeats of the request.
+    pub(crate) kept: Kept,
+}
+
+/// A request, as far as stages have come with it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Request {
+    /// Boot time.
+    pub(crate) now: u64,
+    /// Its link layer.
+    pub(crate) link: Link,
+    /// How the wire is served.
+    pub(crate) server: Server,
+    /// Its fixed part, and facts.
+    pub(crate) header: Header,
+    /// Where the options are that a reply echoes.
+    pub(crate) echoes: Echoes,
+    /// The client.
+    pub(crate) key: LeaseKey,
+}
+
+/// One for each CPU, since a run is never interrupted by another.
+#[btf_map]
+static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+/// This CPU's scratch memory.
+#[inline(always)]
+pub(crate) fn scratch() -> Option<*mut Scratch> {
+    SCRATCH.get_ptr_mut(0)
+}
+
+/// How a wire is served.
+#[inline(always)]
+pub(crate) fn server(wire: &Wire) -> Option<&'static Server> {
+    // SAFETY: elements of this map are freed no sooner than all programs that found them ended.
+    unsafe { SERVERS.get(wire) }
+}
