@@ -1,0 +1,76 @@
+//! What developers type: `cargo xtask …`. One file a command; this one only dispatches.
+//!
+//! Every command does the set-up it needs, says what it installs and why, and does nothing twice.
+
+mod build;
+mod build_ebpf;
+mod lab;
+mod lint;
+mod progress;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::progress::Progress;
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "What developers of xdhcpd type", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the other commands need (they do it themselves when they have to)
+    Setup(setup::Arguments),
+    /// Build the XDP program: target/ebpf/xdhcpd.o
+    BuildEbpf,
+    /// Build the agent, with the XDP program inside
+    Build(build::Arguments),
+    /// A small network with the agent and a real client in it: who answers, and how fast
+    Lab(lab::Arguments),
+    /// rustfmt, clippy and cargo-deny, over all there is
+    Lint,
+    /// All tests; the last line is `N passed, N failed, N skipped`
+    Test(test::Arguments),
+}
+
+fn main() -> ExitCode {
+    run(Arguments::parse().command).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let progress = Progress::start();
+    match command {
+        Command::Setup(arguments) => setup::run(&workspace, &progress, &arguments)?,
+        Command::BuildEbpf => build_ebpf::run(&workspace, &progress)?,
+        Command::Build(arguments) => build::run(&workspace, &progress, &arguments)?,
+        Command::Lab(arguments) => lab::run(&workspace, &progress, &arguments)?,
+        Command::Lint => lint::run(&workspace, &progress)?,
+        Command::Test(arguments) => return test::run(&workspace, &progress, &arguments),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,298 @@
+//! `cargo xtask test`: every test there is, in stages, with a sign of life from each.
+//!
+//! Set-up, the XDP program, compilation, the tests that anybody can run, the tests that need root.
+//! A stage that breaks counts as a failure and does not keep back those that can go on without it.
+//! Whatever happens, the last line is `N passed, N failed, N skipped`, and a skipped test says
+//! what it misses.
+
+mod binaries;
+mod libtest;
+mod skips;
+mod totals;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, ExitStatus};
+
+use anyhow::{Context as _, Result, bail};
+
+use self::binaries::TestBinary;
+use self::libtest::Run;
+use self::skips::Skip;
+use self::totals::Totals;
+use crate::progress::{Progress, Transcript, Watcher};
+use crate::workspace::Workspace;
+use crate::{build_ebpf, setup};
+
+/// Which tests to run, and how.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Run only tests whose name contains this
+    filter: Option<String>,
+    /// Install nothing
+    #[arg(long)]
+    no_setup: bool,
+    /// Only tests that need neither root nor the XDP program
+    #[arg(long)]
+    unprivileged: bool,
+    /// How many privileged tests run at one time: they load programs and lay out networks
+    #[arg(long, value_name = "N", env = "RUST_TEST_THREADS", default_value = "2")]
+    test_threads: std::num::NonZeroUsize,
+}
+
+/// Runs the tests; fails when one failed or could not be built.
+pub fn run(workspace: &Workspace, progress: &Progress, arguments: &Arguments) -> Result<ExitCode> {
+    let mut session = Session { workspace, progress, arguments, totals: Totals::default() };
+    session.remove_old_logs()?;
+    session.stages();
+    println!("{}", session.totals);
+    Ok(if session.totals.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+struct Session<'a> {
+    workspace: &'a Workspace,
+    progress: &'a Progress,
+    arguments: &'a Arguments,
+    totals: Totals,
+}
+
+impl Session<'_> {
+    fn stages(&mut self) {
+        let program = if self.arguments.unprivileged {
+            Err("--unprivileged was given".to_owned())
+        } else {
+            self.stage("program", Self::build_program)
+                .ok_or_else(|| "the XDP program was not built".to_owned())
+        };
+        let Some(binaries) = self.stage("compile", Self::compile) else { return };
+        let tests = self.workspace.privileged_tests();
+        let (privileged, others): (Vec<_>, Vec<_>) =
+            binaries.into_iter().partition(|binary| binary.package == tests);
+        for binary in &others {
+            self.stage("tests", |session| session.run_binary("tests", binary, &[]));
+        }
+        self.stage("doc tests", Self::run_doc_tests);
+        match program.and_then(|()| may_be_privileged()) {
+            Ok(()) => {
+                let threads = format!("--test-threads={}", self.arguments.test_threads);
+                for binary in &privileged {
+                    self.stage("privileged", |session| session.run_binary("privileged", binary, &[&threads]));
+                }
+            }
+            Err(reason) => {
+                self.stage("privileged", |session| session.skip_binaries(&privileged, &reason));
+            }
+        }
+    }
+
+    /// Does one stage's work; that it could not be done is a failure, and printed.
+    fn stage<T>(&mut self, name: &str, work: impl FnOnce(&mut Self) -> Result<T>) -> Option<T> {
+        match work(self) {
+            Ok(done) => Some(done),
+            Err(error) => {
+                self.progress.say(name, &format!("FAILED: {error:#}"));
+                self.totals.fail();
+                None
+            }
+        }
+    }
+
+    fn build_program(&mut self) -> Result<()> {
+        let linker = if self.arguments.no_setup {
+            setup::linker::existing(self.workspace)?
+        } else {
+            setup::for_tests(self.workspace, self.progress);
+            setup::for_build(self.workspace, self.progress)?
+        };
+        self.progress.say("set-up", if self.arguments.no_setup { "left out" } else { "done" });
+        build_ebpf::with_linker(self.workspace, self.progress, &linker)
+    }
+
+    /// Builds all binaries in one go, so that all agree on the features of what they share.
+    fn compile(&mut self) -> Result<Vec<TestBinary>> {
+        let mut cargo = self.workspace.cargo();
+        cargo.args(["build", "--workspace", "--all-targets", "--message-format=json-render-diagnostics"]);
+        let mut compilation = Compilation::default();
+        let status = self.progress.run("compile", cargo, &self.log("compile"), &mut compilation)?;
+        if !status.success() {
+            show("cargo build", &compilation.transcript.lines);
+            bail!("the workspace does not build ({status})");
+        }
+        self.progress.say("compile", &format!("{} test binaries", compilation.binaries.len()));
+        Ok(compilation.binaries)
+    }
+
+    fn run_binary(&mut self, step: &str, binary: &TestBinary, arguments: &[&str]) -> Result<()> {
+        let mut command = test_command(binary);
+        command.args(&self.arguments.filter).args(arguments);
+        self.run_tests(step, &binary.name, command)
+    }
+
+    fn run_doc_tests(&mut self) -> Result<()> {
+        let mut cargo = self.workspace.cargo();
+        cargo.args(["test", "--workspace", "--doc", "--no-fail-fast", "--"]).args(&self.arguments.filter);
+        self.run_tests("doc tests", "doc tests", cargo)
+    }
+
+    /// Runs something that prints as libtest does, and counts what it says.
+    fn run_tests(&mut self, step: &str, name: &str, mut command: Command) -> Result<()> {
+        let skip_file = self.skip_file();
+        skips::clear(&skip_file)?;
+        command.env(skips::VARIABLE, &skip_file);
+        let mut watched = Watched { name: name.to_owned(), run: Run::default() };
+        let status = self.progress.run(step, command, &self.log(step), &mut watched)?;
+        let run = watched.run;
+        let skips = skips::read(&skip_file)?;
+        let totals = Totals::of(&run, &skips);
+        self.totals.add(totals);
+        let ignored =
+            run.ignored.iter().map(|(name, reason)| Skip { name: name.clone(), reason: reason.clone() });
+        for Skip { name, reason } in skips.iter().cloned().chain(ignored) {
+            println!("SKIP {name}: {reason}");
+        }
+        if run.counts.failed > 0 {
+            show(name, &run.failures);
+        }
+        if totals != Totals::default() {
+            self.progress.say(step, &format!("{name}: {totals}"));
+        }
+        died(status, &run).map_or(Ok(()), |how| {
+            show(name, &run.output);
+            bail!("{name} {how}; its output is above")
+        })
+    }
+
+    /// Counts the tests of binaries that cannot be run here.
+    fn skip_binaries(&mut self, binaries: &[TestBinary], reason: &str) -> Result<()> {
+        let mut tests: usize = 0;
+        for binary in binaries {
+            let mut command = test_command(binary);
+            command.args(&self.arguments.filter).arg("--list");
+            let mut list = Transcript::default();
+            let status = self.progress.run("privileged", command, &self.log("privileged"), &mut list)?;
+            if !status.success() {
+                bail!("{} does not list its tests ({status})", binary.name);
+            }
+            tests = tests.saturating_add(libtest::listed(&list.lines));
+        }
+        if tests > 0 {
+            println!("SKIP privileged tests ({tests}): {reason}");
+            self.totals.skip(tests);
+        }
+        Ok(())
+    }
+
+    fn log(&self, stage: &str) -> PathBuf {
+        self.workspace.log(&format!("test-logs/{}", stage.replace(' ', "-")))
+    }
+
+    fn skip_file(&self) -> PathBuf {
+        self.log("skips").with_extension("tsv")
+    }
+
+    fn remove_old_logs(&self) -> Result<()> {
+        let skip_file = self.skip_file();
+        let directory = skip_file.parent().context("logs lie in a directory")?;
+        if directory.exists() {
+            fs::remove_dir_all(directory)
+                .with_context(|| format!("cannot remove {}", directory.display()))?;
+        }
+        fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))
+    }
+}
+
+/// What cargo says while it builds.
+#[derive(Default)]
+struct Compilation {
+    binaries: Vec<TestBinary>,
+    transcript: Transcript,
+}
+
+impl Watcher for Compilation {
+    fn line(&mut self, line: &str) {
+        if line.starts_with('{') {
+            self.binaries.extend(binaries::parse(line));
+        } else {
+            self.transcript.line(line);
+        }
+    }
+
+    fn status(&self) -> String {
+        self.transcript.status()
+    }
+}
+
+/// A run whose signs of life carry its name.
+struct Watched {
+    name: String,
+    run: Run,
+}
+
+impl Watcher for Watched {
+    fn line(&mut self, line: &str) {
+        self.run.line(line);
+    }
+
+    fn status(&self) -> String {
+        format!("{}: {}", self.name, self.run.status())
+    }
+}
+
+/// Runs a test binary as cargo would: in its package's directory.
+fn test_command(binary: &TestBinary) -> Command {
+    let mut command = Command::new(&binary.executable);
+    command.current_dir(&binary.package).env("CARGO_MANIFEST_DIR", &binary.package);
+    command
+}
+
+/// How a run ended that did not end as libtest ends; a test that exits the process, even with
+/// success, takes the others with it.
+fn died(status: ExitStatus, run: &Run) -> Option<String> {
+    let told = run.results > 0 && (status.success() || run.counts.failed > 0);
+    (!told).then(|| format!("ended early ({status}, after {} tests)", run.ended))
+}
+
+/// Whether the privileged tests can run, or what it takes.
+fn may_be_privileged() -> Result<(), String> {
+    if !setup::is_root() {
+        return Err("they need root; run: sudo -E env PATH=\"$PATH\" cargo xtask test".into());
+    }
+    if !setup::bpffs::is_mounted() {
+        return Err("they need bpffs; run: mount -t bpf bpf /sys/fs/bpf".into());
+    }
+    Ok(())
+}
+
+fn show(name: &str, lines: &[String]) {
+    println!("---- {name} ----");
+    for line in lines {
+        println!("{line}");
+    }
+    println!("---- end of {name} ----");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    fn run(output: &str) -> Run {
+        let mut run = Run::default();
+        output.lines().for_each(|line| run.line(line));
+        run
+    }
+
+    #[test]
+    fn a_binary_that_ends_without_a_result_has_died() {
+        let good = run("test result: ok. 1 passed; 0 failed; 0 ignored");
+        let bad = run("test result: FAILED. 1 passed; 1 failed; 0 ignored");
+        let (success, failure, signal) =
+            (ExitStatus::from_raw(0), ExitStatus::from_raw(101 << 8), ExitStatus::from_raw(6));
+        assert_eq!(died(success, &good), None);
+        assert_eq!(died(failure, &bad), None);
+        assert!(died(failure, &good).is_some());
+        assert!(died(success, &run("test one ... ok")).is_some());
+        assert!(died(signal, &run("test one ... ok")).unwrap().contains("after 1 tests"));
+    }
+}
