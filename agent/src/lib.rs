@@ -1,0 +1,20 @@
+//! The xdhcpd agent: allocates addresses, keeps leases on disk, programs the XDP program's maps
+//! and answers what the kernel passes up.
+//!
+//! From the top down, and imports run in that direction alone:
+//!
+//! - [`cli`]: one file a subcommand; parses, calls, prints
+//! - [`run`]: the wiring of `xdhcpd run`: starts its parts, stops them in order
+//! - [`http`], [`control`], [`report`]: what is asked of a running agent, and the answers
+//! - [`server`]: the slow path's sockets and gate; [`fastpath`]: the kernel's side of things
+//! - [`engine`]: what a request means: (table, request, now) → reply and effects, and no more
+//! - [`lease`]: the table, and the journal, which alone knows what is on disk
+//! - [`config`]: a value that exists is valid
+//! - [`clock`]: boot time, in which leases run, and wall time, in which people speak
+//!
+//! The way of a packet that the kernel passed up: a [`server::socket::Link`] reads it, the
+//! [`server::gate`] makes a request of it or says why not, the [`engine::Engine`] decides, and the
+//! core of [`run`] carries that out: journal, then the kernel's map, then the reply.
+
+pub mod clock;
+pub mod config;
