@@ -1,0 +1,162 @@
+//! How a lease is written: an entry that dhcpd's own parser accepts.
+//!
+//! `ends` is the horizon, rounded up, so that whoever reads the file keeps the address for as long
+//! as it may have been promised. What dhcpd has no word for stands in `set` statements. A client's
+//! own text is quoted with everything but plain ASCII escaped: no byte of it can end a string.
+
+use std::fmt::{self, Display, Formatter, Write as _};
+use std::time::Duration;
+
+use crate::clock::{Moment, Now};
+use crate::lease::{Lease, State};
+
+/// The first line of a new file.
+pub(super) const HEADER: &str =
+    "# Leases of xdhcpd, in the format of dhcpd.leases(5): the last entry for an address wins.\n";
+
+/// Which boot moments are of: the first 16 hex digits of the kernel's boot id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootId(String);
+
+impl BootId {
+    const DIGITS: usize = 16;
+
+    /// The present boot; none when the kernel does not say, and then only wall time counts.
+    pub fn read() -> Option<Self> {
+        Self::of(&std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)
+    }
+
+    /// The boot with this id.
+    pub(super) fn of(id: &str) -> Option<Self> {
+        let digits: String = id.chars().filter(char::is_ascii_hexdigit).take(Self::DIGITS).collect();
+        (digits.len() == Self::DIGITS).then_some(Self(digits))
+    }
+
+    /// The moments that an entry has, if it is of this boot: start, end, horizon.
+    pub(super) fn moments(&self, value: &[u8]) -> Option<[Moment; 3]> {
+        let mut words = std::str::from_utf8(value).ok()?.split(' ');
+        if words.next()? != self.0 {
+            return None;
+        }
+        let mut moment = || words.next()?.parse().ok().map(Moment);
+        Some([moment()?, moment()?, moment()?])
+    }
+}
+
+impl State {
+    /// The state as `set xdhcpd-state` has it.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Offered => "offered",
+            Self::Bound => "bound",
+            Self::Declined => "declined",
+            Self::Released => "released",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// The state as dhcpd has it.
+    const fn binding(self) -> &'static str {
+        match self {
+            Self::Offered | Self::Bound => "active",
+            Self::Declined => "abandoned",
+            Self::Released | Self::Expired => "free",
+        }
+    }
+}
+
+/// Up to when the disk has to say that an address is the lease's: at least its own end, and
+/// nothing beyond that for an address that is free.
+pub(super) fn horizon(lease: &Lease, wanted: Moment) -> Moment {
+    if lease.state.occupies() { wanted.max(lease.expires) } else { lease.expires }
+}
+
+/// Writes the entry of a lease.
+pub(super) fn entry(text: &mut String, lease: &Lease, until: Moment, now: Now, boot: Option<&BootId>) {
+    // Writing to a string cannot fail.
+    let _ = try_entry(text, lease, until, now, boot);
+}
+
+fn try_entry(
+    text: &mut String,
+    lease: &Lease,
+    until: Moment,
+    now: Now,
+    boot: Option<&BootId>,
+) -> fmt::Result {
+    writeln!(text, "lease {} {{", lease.ip)?;
+    writeln!(text, "  starts {};", Dated(wall(now, lease.starts)))?;
+    writeln!(text, "  ends {};", Dated(wall(now, until)))?;
+    writeln!(text, "  cltt {};", Dated(wall(now, now.moment)))?;
+    writeln!(text, "  binding state {};\n  next binding state free;", lease.state.binding())?;
+    if lease.mac != [0; 6] {
+        let [first, rest @ ..] = lease.mac;
+        write!(text, "  hardware ethernet {first:02x}")?;
+        rest.iter().try_for_each(|byte| write!(text, ":{byte:02x}"))?;
+        text.write_str(";\n")?;
+    }
+    if let Some(id) = &lease.client_id {
+        writeln!(text, "  uid {};", Quoted(id))?;
+    }
+    writeln!(text, "  set xdhcpd-state = \"{}\";", lease.state.word())?;
+    writeln!(text, "  set xdhcpd-ends = \"{}\";", Plain(wall(now, lease.expires)))?;
+    if let Some(BootId(boot)) = boot {
+        let [starts, expires] = [lease.starts.0, lease.expires.0];
+        writeln!(text, "  set xdhcpd-boot = \"{boot} {starts} {expires} {}\";", until.0)?;
+    }
+    if let Some(name) = &lease.host_name {
+        writeln!(text, "  client-hostname {};", Quoted(name.as_bytes()))?;
+    }
+    text.write_str("}\n")
+}
+
+/// The wall time of a moment in whole seconds, rounded up; none: for ever.
+fn wall(now: Now, moment: Moment) -> Option<time::OffsetDateTime> {
+    const ROUND_UP: Duration = Duration::from_nanos(999_999_999);
+    if moment == Moment::FOREVER {
+        return None;
+    }
+    let seconds = now.wall_seconds(moment.after(ROUND_UP))?;
+    // What the calendar cannot say (a year past 9999) is for ever; before 1970 is 1970.
+    time::OffsetDateTime::from_unix_timestamp(seconds.max(0)).ok()
+}
+
+/// A date as dhcpd has it, with the day of the week.
+struct Dated(Option<time::OffsetDateTime>);
+
+impl Display for Dated {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(at) = self.0 {
+            write!(to, "{} ", at.weekday().number_days_from_sunday())?;
+        }
+        Plain(self.0).fmt(to)
+    }
+}
+
+/// A date without the day of the week.
+struct Plain(Option<time::OffsetDateTime>);
+
+impl Display for Plain {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        let Some(at) = self.0 else { return to.write_str("never") };
+        let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+        write!(to, "{year:04}/{month:02}/{day:02} {:02}:{:02}:{:02}", at.hour(), at.minute(), at.second())
+    }
+}
+
+/// Bytes as a string that any reader of the format reads back.
+struct Quoted<'a>(&'a [u8]);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        to.write_char('"')?;
+        for &byte in self.0 {
+            match byte {
+                b'"' | b'\\' => write!(to, "\\{}", char::from(byte))?,
+                b' '..=b'~' => to.write_char(char::from(byte))?,
+                _ => write!(to, "\\{byte:03o}")?,
+            }
+        }
+        to.write_char('"')
+    }
+}

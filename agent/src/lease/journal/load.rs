@@ -1,0 +1,214 @@
+//! From a lease file's bytes to leases.
+//!
+//! The last entry for an address wins. A last entry that is cut short was never promised: it is
+//! dropped. Any other damage costs the damaged entry alone, and its address stays out of use for
+//! [`DAMAGE_HOLD`], because nobody knows to whom and for how long it was promised.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::Ipv4Addr;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::format::BootId;
+use super::lexer::{Fault, Lexer, What};
+use super::lines::Lines;
+use super::parse::{Date, Item, Statements, header, item};
+use crate::clock::{Moment, Now};
+use crate::lease::{AnsweredBy, Lease, State};
+
+/// How long an address is kept out of use whose newest entry is damaged: longer than the horizon
+/// of common leases (4 × 12 h). An operator who knows better releases it.
+pub(super) const DAMAGE_HOLD: Duration = Duration::from_hours(7 * 24);
+
+/// What a file says.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    /// The leases, in no order.
+    pub(super) leases: Vec<Lease>,
+    /// Well-formed entries for addresses.
+    pub(super) entries: usize,
+    /// What is no entry for an address: another writer's declarations.
+    pub(super) others: Vec<Range<usize>>,
+    /// Where the damage is.
+    pub(super) damage: Vec<Damage>,
+    /// The last entry, if it is cut short.
+    pub(super) torn: Option<Torn>,
+}
+
+/// A last entry without its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Torn {
+    /// The offset of its first byte.
+    pub(super) begin: usize,
+    /// The line of that.
+    pub(super) line: usize,
+}
+
+/// A part of a file that cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// The part.
+    pub(super) range: Range<usize>,
+    /// The line of the fault.
+    pub(super) line: usize,
+    /// What is wrong there.
+    pub(super) what: What,
+    /// The address it is about, if that can be read.
+    pub(super) ip: Option<Ipv4Addr>,
+}
+
+/// A lease, with its end in wall time where moments do not tell (before this boot).
+struct Found {
+    lease: Lease,
+    wall_end: i64,
+}
+
+/// The last entry for each address. The index is apart from the entries, since a growing hash
+/// table of entries would copy, and for a while keep twice, all of them.
+#[derive(Default)]
+struct LastByAddress {
+    entries: Vec<Found>,
+    places: HashMap<Ipv4Addr, usize>,
+}
+
+impl LastByAddress {
+    /// Puts an entry in place of the address's former one.
+    fn put(&mut self, found: Found) {
+        match self.places.entry(found.lease.ip) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(self.entries.len());
+                self.entries.push(found);
+            }
+            Entry::Occupied(place) => {
+                if let Some(former) = self.entries.get_mut(*place.get()) {
+                    *former = found;
+                }
+            }
+        }
+    }
+}
+
+/// Reads a whole file. Never fails: what cannot be read is named in the result.
+pub(super) fn read(bytes: &[u8], now: Now, boot: Option<&BootId>) -> Read {
+    let mut read = Read::default();
+    let mut found = LastByAddress::default();
+    let mut lexer = Lexer::new(bytes);
+    let mut lines = Lines::new(bytes);
+    while lexer.skip_blank() {
+        let begin = lexer.at();
+        let fault = match item(&mut lexer) {
+            None => break,
+            Some(Ok(Item::Other)) => {
+                read.others.push(begin..lexer.at());
+                continue;
+            }
+            Some(Ok(Item::Lease(ip, statements))) => match lease(ip, *statements, now, boot) {
+                Some(lease) => {
+                    read.entries = read.entries.saturating_add(1);
+                    found.put(lease);
+                    continue;
+                }
+                None => Fault { at: begin, what: What::Expected("`ends` in the entry") },
+            },
+            Some(Err(fault)) => fault,
+        };
+        let end = lexer.next_entry(begin);
+        if is_torn(bytes, fault, end) {
+            read.torn = Some(Torn { begin, line: lines.of(begin) });
+            break;
+        }
+        lexer.go_to(begin);
+        let ip = header(&mut lexer).ok().flatten();
+        if let Some(ip) = ip {
+            found.put(held_back(ip, now));
+        }
+        read.damage.push(Damage { range: begin..end, line: lines.of(fault.at), what: fault.what, ip });
+        lexer.go_to(end);
+    }
+    read.leases = in_order(found.entries);
+    read
+}
+
+/// Whether a fault is what a cut leaves at the end of a file: an entry without its end, or one
+/// whose last blocks were never written and read as zeros.
+fn is_torn(bytes: &[u8], fault: Fault, end: usize) -> bool {
+    let rest = bytes.get(fault.at..).unwrap_or_default();
+    end == bytes.len()
+        && match fault.what {
+            What::End => true,
+            What::Byte(0) => rest.iter().all(|byte| *byte == 0),
+            What::Unclosed | What::Unquoted | What::Byte(_) | What::Expected(_) => false,
+        }
+}
+
+/// The lease of an entry; none: it does not say when it ends.
+fn lease(ip: Ipv4Addr, said: Statements<'_>, now: Now, boot: Option<&BootId>) -> Option<Found> {
+    let moment = |date: Date| match date {
+        Date::At(seconds) => now.moment_of(seconds),
+        Date::Never => Moment::FOREVER,
+    };
+    let horizon = said.ends?;
+    let own_end = said.own_end.unwrap_or(horizon);
+    let moments = said.boot.and_then(|value| boot?.moments(value));
+    let [starts, expires, durable_until] = moments
+        .unwrap_or_else(|| [said.starts.map_or(Moment::NEVER, moment), moment(own_end), moment(horizon)]);
+    let binding = said.binding.unwrap_or(State::Bound);
+    // Ours is finer, as long as somebody else has not changed what it refines.
+    let state = said.state.filter(|state| state.occupies() == binding.occupies()).unwrap_or(binding);
+    let lease = Lease {
+        ip,
+        mac: said.mac.unwrap_or_default(),
+        client_id: said.uid.map(Vec::into_boxed_slice),
+        host_name: said.host_name.and_then(|name| String::from_utf8(name).ok()).map(String::into_boxed_str),
+        state,
+        starts,
+        expires,
+        durable_until,
+        answered_by: AnsweredBy::Agent,
+    };
+    let wall_end = match own_end {
+        Date::At(seconds) => seconds,
+        Date::Never => i64::MAX,
+    };
+    Some(Found { lease, wall_end })
+}
+
+/// An address of a damaged entry: nobody's, and out of use.
+fn held_back(ip: Ipv4Addr, now: Now) -> Found {
+    let until = now.moment.after(DAMAGE_HOLD);
+    let lease = Lease {
+        ip,
+        mac: [0; 6],
+        client_id: None,
+        host_name: None,
+        state: State::Declined,
+        starts: now.moment,
+        expires: until,
+        // True once the file is rewritten, which is before anybody sees this.
+        durable_until: until,
+        answered_by: AnsweredBy::Agent,
+    };
+    Found { lease, wall_end: i64::MAX }
+}
+
+/// The leases; those that were free before this boot keep their order by the first nanoseconds
+/// of it, so that the one free for longest still is.
+fn in_order(mut found: Vec<Found>) -> Vec<Lease> {
+    found.sort_unstable_by_key(|found| (found.lease.expires, found.wall_end, found.lease.ip));
+    let rank = 1u64..;
+    found
+        .into_iter()
+        .zip(rank)
+        .map(|(found, rank)| {
+            let mut lease = found.lease;
+            if !lease.state.occupies() && lease.expires == BEFORE_BOOT {
+                (lease.expires, lease.durable_until) = (Moment(rank), Moment(rank));
+            }
+            lease
+        })
+        .collect()
+}
+
+/// What wall times before boot become.
+const BEFORE_BOOT: Moment = Moment(1);

@@ -1,0 +1,249 @@
+//! Entries of a lease file: dhcpd's, and ours.
+//!
+//! What dhcpd writes and we do not need (host and failover declarations, `on` blocks, DDNS names,
+//! the relay's options) is skipped as long as it is well-formed. Dates stay dates here.
+
+use std::net::Ipv4Addr;
+
+use super::lexer::{Fault, Lexer, Token, What, unescape};
+use crate::lease::State;
+
+/// A time as a file has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Date {
+    /// Seconds since 1970.
+    At(i64),
+    /// Without an end.
+    Never,
+}
+
+/// What an entry says, statement by statement.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Statements<'a> {
+    pub(super) starts: Option<Date>,
+    pub(super) ends: Option<Date>,
+    pub(super) binding: Option<State>,
+    pub(super) mac: Option<[u8; 6]>,
+    pub(super) uid: Option<Vec<u8>>,
+    pub(super) host_name: Option<Vec<u8>>,
+    /// `set xdhcpd-state`.
+    pub(super) state: Option<State>,
+    /// `set xdhcpd-ends`: the client's own end.
+    pub(super) own_end: Option<Date>,
+    /// `set xdhcpd-boot`: which boot the moments are of, and these.
+    pub(super) boot: Option<&'a [u8]>,
+}
+
+/// One thing at the top of the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Item<'a> {
+    /// An entry for an address.
+    Lease(Ipv4Addr, Box<Statements<'a>>),
+    /// Anything else.
+    Other,
+}
+
+/// The next thing of a file, from where it begins; none: there is no more.
+pub(super) fn item<'a>(lexer: &mut Lexer<'a>) -> Option<Result<Item<'a>, Fault>> {
+    if !lexer.skip_blank() {
+        return None;
+    }
+    Some(match header(lexer) {
+        Ok(Some(ip)) => statements(lexer).map(|statements| Item::Lease(ip, Box::new(statements))),
+        Ok(None) => skip_statement(lexer).map(|()| Item::Other),
+        Err(fault) => Err(fault),
+    })
+}
+
+/// The address of the entry that begins here, with the lexer behind its brace; none: something
+/// else begins here, and the lexer stays.
+pub(super) fn header(lexer: &mut Lexer<'_>) -> Result<Option<Ipv4Addr>, Fault> {
+    if lexer.entry_keyword().is_none() {
+        return Ok(None);
+    }
+    let wrong = lexer.fault(What::Expected("an address and `{` after `lease`"));
+    let ip = text(word(lexer, wrong)?).and_then(|ip| ip.parse().ok()).ok_or(wrong)?;
+    if lexer.token()? == Token::Open { Ok(Some(ip)) } else { Err(wrong) }
+}
+
+/// The statements of an entry, up to its closing brace.
+fn statements<'a>(lexer: &mut Lexer<'a>) -> Result<Statements<'a>, Fault> {
+    let mut found = Statements::default();
+    loop {
+        let before = lexer.at();
+        match lexer.token()? {
+            Token::Close => return Ok(found),
+            Token::Word(b"starts") => found.starts = Some(date(lexer)?),
+            Token::Word(b"ends") => found.ends = Some(date(lexer)?),
+            Token::Word(b"binding") => found.binding = Some(binding(lexer)?),
+            Token::Word(b"hardware") => found.mac = hardware(lexer)?,
+            Token::Word(b"uid") => found.uid = Some(data(lexer)?),
+            Token::Word(b"client-hostname") => found.host_name = Some(data(lexer)?),
+            Token::Word(b"abandoned") => found.binding = end(lexer).map(|()| Some(State::Declined))?,
+            Token::Word(b"set") => set(lexer, &mut found)?,
+            _ => {
+                lexer.go_to(before);
+                skip_statement(lexer)?;
+            }
+        }
+    }
+}
+
+/// `W YYYY/MM/DD HH:MM:SS [offset];`, `epoch N;` or `never;`.
+fn date(lexer: &mut Lexer<'_>) -> Result<Date, Fault> {
+    let wrong = lexer.fault(What::Expected("a date: `W YYYY/MM/DD HH:MM:SS`, `epoch N` or `never`"));
+    let first = word(lexer, wrong)?;
+    if matches!(first, b"never" | b"infinite") {
+        return end(lexer).map(|()| Date::Never);
+    }
+    let day = word(lexer, wrong)?;
+    if first == b"epoch" {
+        let seconds = text(day).and_then(|day| day.parse().ok()).ok_or(wrong)?;
+        return end(lexer).map(|()| Date::At(seconds));
+    }
+    let hour = word(lexer, wrong)?;
+    let utc = seconds(day, hour).ok_or(wrong)?;
+    match lexer.token()? {
+        Token::Semicolon => Ok(Date::At(utc)),
+        // Seconds west of Greenwich, which dhcpd reads and never writes.
+        Token::Word(offset) => {
+            let offset: i64 = text(offset).and_then(|offset| offset.parse().ok()).ok_or(wrong)?;
+            end(lexer).map(|()| Date::At(utc.saturating_add(offset)))
+        }
+        _ => Err(wrong),
+    }
+}
+
+/// Seconds since 1970 of `YYYY/MM/DD` and `HH:MM:SS`.
+fn seconds(day: &[u8], hour: &[u8]) -> Option<i64> {
+    let [year, month, day] = three(day, '/')?;
+    let [hour, minute, second] = three(hour, ':')?;
+    let small = |number: u16| u8::try_from(number).ok();
+    let month = time::Month::try_from(small(month)?).ok()?;
+    let date = time::Date::from_calendar_date(i32::from(year), month, small(day)?).ok()?;
+    // A leap second is the one before it.
+    let clock = time::Time::from_hms(small(hour)?, small(minute)?, small(second.min(59))?).ok()?;
+    Some(time::PrimitiveDateTime::new(date, clock).assume_utc().unix_timestamp())
+}
+
+/// Three numbers and nothing else.
+fn three(word: &[u8], between: char) -> Option<[u16; 3]> {
+    let mut parts = text(word)?.split(between).map(str::parse);
+    let mut next = || parts.next()?.ok();
+    let three = [next()?, next()?, next()?];
+    parts.next().is_none().then_some(three)
+}
+
+/// `state NAME;`
+fn binding(lexer: &mut Lexer<'_>) -> Result<State, Fault> {
+    let wrong =
+        lexer.fault(What::Expected("`binding state` and active, free, abandoned, released or expired"));
+    if word(lexer, wrong)? != b"state" {
+        return Err(wrong);
+    }
+    let state = match word(lexer, wrong)? {
+        b"active" | b"bootp" | b"reserved" => State::Bound,
+        b"abandoned" => State::Declined,
+        b"released" => State::Released,
+        b"free" | b"backup" | b"expired" | b"reset" => State::Expired,
+        _ => return Err(wrong),
+    };
+    end(lexer).map(|()| state)
+}
+
+/// `ethernet MAC;`; none: another kind of hardware.
+fn hardware(lexer: &mut Lexer<'_>) -> Result<Option<[u8; 6]>, Fault> {
+    let wrong = lexer.fault(What::Expected("`hardware ethernet` and six bytes in hex"));
+    let kind = word(lexer, wrong)?;
+    let bytes = hex(word(lexer, wrong)?).ok_or(wrong)?;
+    end(lexer)?;
+    if kind != b"ethernet" {
+        return Ok(None);
+    }
+    bytes.try_into().map(Some).map_err(|_| wrong)
+}
+
+/// A quoted string, or bytes in hex with colons.
+fn data(lexer: &mut Lexer<'_>) -> Result<Vec<u8>, Fault> {
+    let wrong = lexer.fault(What::Expected("a quoted string or bytes in hex"));
+    let data = match lexer.token()? {
+        Token::Quoted(content) => unescape(content),
+        Token::Word(word) => hex(word).ok_or(wrong)?,
+        Token::Semicolon | Token::Open | Token::Close => return Err(wrong),
+    };
+    end(lexer).map(|()| data)
+}
+
+/// `NAME = VALUE;`: ours are kept, others skipped. An odd value of ours is no damage: the rest
+/// of the entry says the same, if more coarsely.
+fn set<'a>(lexer: &mut Lexer<'a>, found: &mut Statements<'a>) -> Result<(), Fault> {
+    let Token::Word(name) = lexer.token()? else {
+        return Err(lexer.fault(What::Expected("a name after `set`")));
+    };
+    if !name.starts_with(b"xdhcpd-") {
+        return skip_statement(lexer);
+    }
+    let wrong = lexer.fault(What::Expected("`=` and a quoted string"));
+    if word(lexer, wrong)? != b"=" {
+        return Err(wrong);
+    }
+    let Token::Quoted(value) = lexer.token()? else { return Err(wrong) };
+    match name {
+        b"xdhcpd-state" => {
+            found.state = State::ALL.into_iter().find(|state| state.word().as_bytes() == value);
+        }
+        b"xdhcpd-ends" if value == b"never" => found.own_end = Some(Date::Never),
+        b"xdhcpd-ends" => {
+            let mut words = value.split(|byte| *byte == b' ');
+            let date = words.next().zip(words.next()).and_then(|(day, hour)| seconds(day, hour));
+            found.own_end = date.map(Date::At);
+        }
+        b"xdhcpd-boot" => found.boot = Some(value),
+        _ => {}
+    }
+    end(lexer)
+}
+
+/// Skips a statement: up to its semicolon, or to the end of its block.
+fn skip_statement(lexer: &mut Lexer<'_>) -> Result<(), Fault> {
+    let mut depth = 0u32;
+    loop {
+        match lexer.token()? {
+            Token::Semicolon if depth == 0 => return Ok(()),
+            Token::Open => depth = depth.saturating_add(1),
+            Token::Close if depth == 0 => return Err(lexer.fault(What::Expected("a statement, not `}`"))),
+            Token::Close => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return Ok(());
+                }
+            }
+            Token::Semicolon | Token::Word(_) | Token::Quoted(_) => {}
+        }
+    }
+}
+
+/// The semicolon of a statement.
+fn end(lexer: &mut Lexer<'_>) -> Result<(), Fault> {
+    match lexer.token()? {
+        Token::Semicolon => Ok(()),
+        _ => Err(lexer.fault(What::Expected("`;`"))),
+    }
+}
+
+fn word<'a>(lexer: &mut Lexer<'a>, wrong: Fault) -> Result<&'a [u8], Fault> {
+    match lexer.token()? {
+        Token::Word(word) => Ok(word),
+        _ => Err(wrong),
+    }
+}
+
+fn text(word: &[u8]) -> Option<&str> {
+    std::str::from_utf8(word).ok()
+}
+
+/// Bytes in hex between colons, one or two digits each.
+fn hex(word: &[u8]) -> Option<Vec<u8>> {
+    let byte = |digits: &str| u8::from_str_radix(digits, 16).ok().filter(|_| digits.len() <= 2);
+    text(word)?.split(':').map(byte).collect()
+}

@@ -1,0 +1,382 @@
+//! Every lease in memory: by address, by client and by end; and the addresses that are free.
+//!
+//! An address has at most one record: who has it, or who had it last. A client is found at the
+//! address it has, or at the last one it had. A record without an occupant keeps its client until
+//! the client gets another address, or the address another client.
+//!
+//! Promises: the indexes agree with the records after every call; no call costs more than
+//! O(log n), except those that say so; an address that is occupied is never chosen. Never here:
+//! a clock, the disk, a decision about what to answer. What is durable is what the journal says
+//! ([`Table::mark_durable`], [`Table::load`]); `put` cannot make it so.
+
+use std::net::Ipv4Addr;
+
+use super::clients::{Clients, KeyRef};
+use super::journal::{Loaded, Synced};
+use super::pool::{Counts, Pool};
+use super::records::Records;
+use super::timeline::Timeline;
+use super::{AnsweredBy, ClientKey, Lease, NetworkId, State};
+use crate::clock::Moment;
+use crate::config::{Config, Identity};
+
+/// All leases of one agent.
+#[derive(Debug)]
+pub struct Table {
+    /// By [`NetworkId`].
+    pools: Vec<Pool>,
+    /// (first, last, network) of every subnet, sorted; subnets never overlap.
+    subnets: Vec<(u32, u32, NetworkId)>,
+    /// The leases inside a network.
+    records: Records,
+    /// Where each client is.
+    clients: Clients,
+    /// Occupied leases that end, by their end.
+    ends: Timeline,
+    /// Leases outside of every network: not served, kept for the day the network comes back.
+    aside: Records,
+}
+
+/// The most addresses that [`Table::due`] names at once, so that a million leases that end
+/// together do not stop everything else.
+pub const MAX_DUE: usize = 1024;
+
+impl Table {
+    /// A table of the configured networks, without leases.
+    pub fn new(config: &Config) -> Self {
+        let mut table = Self {
+            pools: Vec::new(),
+            subnets: Vec::new(),
+            records: Records::default(),
+            clients: Clients::default(),
+            ends: Timeline::default(),
+            aside: Records::default(),
+        };
+        table.reconfigure(config);
+        table
+    }
+
+    /// Takes a new configuration over. Every lease is kept: those outside of the new networks
+    /// are put aside, those that were aside and lie in one come back. Costs O(n log n).
+    pub fn reconfigure(&mut self, config: &Config) {
+        let leases: Vec<Lease> = self.records.drain().chain(self.aside.drain()).collect();
+        self.pools = config.networks.iter().map(Pool::new).collect();
+        self.subnets = (0..=u16::MAX)
+            .zip(&config.networks)
+            .map(|(id, network)| {
+                let subnet = network.subnet;
+                (subnet.network().to_bits(), subnet.broadcast().to_bits(), NetworkId(id))
+            })
+            .collect();
+        self.subnets.sort_unstable();
+        self.clients = Clients::default();
+        self.ends = Timeline::default();
+        for lease in leases {
+            self.store(lease);
+        }
+    }
+
+    /// The network an address lies in.
+    pub fn network_of(&self, ip: Ipv4Addr) -> Option<NetworkId> {
+        let ip = ip.to_bits();
+        let after = self.subnets.partition_point(|(first, _, _)| *first <= ip);
+        let (_, last, network) = *self.subnets.get(after.checked_sub(1)?)?;
+        (ip <= last).then_some(network)
+    }
+
+    /// What identifies the client of a message on a network.
+    pub fn client_key(&self, network: NetworkId, mac: [u8; 6], client_id: Option<&[u8]>) -> ClientKey {
+        let identity = self.pool(network).map_or(Identity::Mac, |pool| pool.identity);
+        KeyRef::of(identity, mac, client_id).to_key()
+    }
+
+    /// Who has an address, or had it last; none: nobody ever, or it lies in no network.
+    pub fn get(&self, ip: Ipv4Addr) -> Option<&Lease> {
+        self.records.get(ip)
+    }
+
+    /// The client's address in a network: the one it has (the newest, if it has several), else
+    /// the last one it had, as long as nobody else got that.
+    pub fn of_client(&self, network: NetworkId, client: &ClientKey) -> Option<&Lease> {
+        self.leases_of(network, client.into()).max_by_key(|lease| rank(lease))
+    }
+
+    /// Every address that the client has in a network, or the last one it had.
+    pub fn all_of_client(&self, network: NetworkId, client: &ClientKey) -> impl Iterator<Item = &Lease> {
+        self.leases_of(network, client.into())
+    }
+
+    /// Puts a binding in place of what the address had; gives the address's network.
+    ///
+    /// The client's memory of another, free address in this network is gone with that. What is
+    /// durable stays so for the same client, and is nothing for a new one, whatever the argument
+    /// says. A lease outside of every network is put aside.
+    pub fn put(&mut self, mut lease: Lease) -> Option<NetworkId> {
+        let former = self.records.get(lease.ip).or_else(|| self.aside.get(lease.ip));
+        lease.durable_until = former
+            .filter(|former| former.same_client(&lease))
+            .map_or(Moment::NEVER, |former| former.durable_until);
+        let network = self.network_of(lease.ip);
+        self.store(lease);
+        network
+    }
+
+    /// Takes over what is on disk, when the agent starts.
+    pub fn load(&mut self, loaded: Loaded) {
+        for lease in loaded.into_leases() {
+            self.store(lease);
+        }
+    }
+
+    /// Takes over what an append has put on disk; the only way in which a lease becomes durable.
+    /// A promise to a client that the address is not with any more changes nothing.
+    pub fn mark_durable(&mut self, synced: &Synced) {
+        for promise in synced.promises() {
+            if let Some(lease) = self.records.get_mut(promise.ip).filter(|lease| promise.is_for(lease)) {
+                lease.durable_until = promise.until;
+            }
+        }
+    }
+
+    /// A renewal that the kernel answered on its own, until `expires`; an offer is bound by it.
+    /// An event that is older than the lease's present end does not bring that forward.
+    ///
+    /// So is a lease that ran out here in the meantime: the kernel has promised it. Ignored, with
+    /// `false`, when the address is not this client's any more, or was given back: the kernel had
+    /// suspended it by then, so that the event is older than that.
+    pub fn renewed(
+        &mut self,
+        ip: Ipv4Addr,
+        mac: [u8; 6],
+        now: Moment,
+        expires: Moment,
+        answered_by: AnsweredBy,
+    ) -> bool {
+        let Some(lease) = self.records.get(ip).filter(|lease| lease.mac == mac) else { return false };
+        let (starts, expires) = match lease.state {
+            State::Bound => (lease.starts, expires.max(lease.expires)),
+            State::Offered | State::Expired => (now, expires),
+            State::Declined | State::Released => return false,
+        };
+        self.change(ip, |lease| {
+            lease.state = State::Bound;
+            lease.starts = starts;
+            lease.expires = expires;
+            lease.answered_by = answered_by;
+        })
+    }
+
+    /// The client gave its address back; `false`: there is no such lease.
+    pub fn release(&mut self, ip: Ipv4Addr, now: Moment) -> bool {
+        self.change(ip, |lease| lease.free(State::Released, now))
+    }
+
+    /// The lease ran out, the offer's hold or the quarantine is over; `false`: no such lease.
+    ///
+    /// The address that a quarantine kept out of use is nobody's afterwards: who declined it is
+    /// not to get it back before others.
+    pub fn expire(&mut self, ip: Ipv4Addr, now: Moment) -> bool {
+        self.change(ip, |lease| {
+            if lease.state == State::Declined {
+                lease.mac = [0; 6];
+                lease.client_id = None;
+                lease.host_name = None;
+            }
+            lease.free(State::Expired, now);
+        })
+    }
+
+    /// The address is used by somebody unknown: out of use until then; `false`: no such lease.
+    pub fn decline(&mut self, ip: Ipv4Addr, now: Moment, until: Moment) -> bool {
+        self.change(ip, |lease| {
+            lease.state = State::Declined;
+            lease.starts = now;
+            lease.expires = until;
+        })
+    }
+
+    /// Takes a record out as if the address had never been used (an offer that nobody took).
+    pub fn forget(&mut self, ip: Ipv4Addr) -> Option<Lease> {
+        self.unindex(ip);
+        self.records.remove(ip)
+    }
+
+    /// The occupied addresses whose time has come, the longest overdue first; at most
+    /// [`MAX_DUE`], so ask again after these.
+    pub fn due(&self, now: Moment) -> Vec<Ipv4Addr> {
+        let due = self.ends.iter().take_while(|(end, _)| *end <= now);
+        due.take(MAX_DUE).map(|(_, ip)| ip).collect()
+    }
+
+    /// When the next occupied address comes to its end.
+    pub fn next_due(&self) -> Option<Moment> {
+        self.ends.first().map(|(end, _)| end)
+    }
+
+    /// The address for a new client: the first never used one of the ranges in order, then the
+    /// one that has been free for longest (checklist row 21).
+    ///
+    /// `member` says whether the client is in a class, `skip` which addresses are not to be
+    /// chosen now (those being probed); each skipped one costs a step.
+    pub fn next_free(
+        &self,
+        network: NetworkId,
+        member: impl Fn(&str) -> bool,
+        skip: impl Fn(Ipv4Addr) -> bool,
+    ) -> Option<Ipv4Addr> {
+        self.pool(network)?.next_free(member, skip)
+    }
+
+    /// Whether an address may be given to a client that has no reservation for it.
+    pub fn is_dynamic(&self, network: NetworkId, ip: Ipv4Addr, member: impl Fn(&str) -> bool) -> bool {
+        self.pool(network).is_some_and(|pool| pool.is_dynamic(ip, member))
+    }
+
+    /// Whether a reservation of the network names this address.
+    pub fn is_reserved(&self, network: NetworkId, ip: Ipv4Addr) -> bool {
+        self.pool(network).is_some_and(|pool| pool.is_reserved(ip))
+    }
+
+    /// Whether an address lies in a network and nobody has it.
+    pub fn is_free(&self, ip: Ipv4Addr) -> bool {
+        self.network_of(ip).is_some() && !self.get(ip).is_some_and(|lease| lease.state.occupies())
+    }
+
+    /// How full a network is.
+    pub fn counts(&self, network: NetworkId) -> Counts {
+        self.pool(network).map(Pool::counts).unwrap_or_default()
+    }
+
+    /// How many leases of a network are in a state.
+    pub fn in_state(&self, network: NetworkId, state: State) -> u64 {
+        self.pool(network).map_or(0, |pool| pool.in_state(state))
+    }
+
+    /// Every lease that is served, in no order.
+    pub fn leases(&self) -> impl Iterator<Item = &Lease> {
+        self.records.iter()
+    }
+
+    /// The leases of higher addresses than `after`, in their order; of one network, or of all.
+    pub fn leases_after(
+        &self,
+        after: Option<Ipv4Addr>,
+        network: Option<NetworkId>,
+    ) -> impl Iterator<Item = &Lease> {
+        let of_network = |id| self.subnets.iter().find(|(_, _, other)| *other == id);
+        let (first, last) = match network {
+            None => (0, u32::MAX),
+            // Nothing lies in a network that there is not.
+            Some(id) => of_network(id).map_or((1, 0), |(first, last, _)| (*first, *last)),
+        };
+        let next = match after.map(Ipv4Addr::to_bits) {
+            None => Some(first),
+            Some(after) => after.checked_add(1).map(|next| next.max(first)),
+        };
+        let ips = next.map(|next| Ipv4Addr::from_bits(next)..=Ipv4Addr::from_bits(last));
+        ips.into_iter().flat_map(|ips| self.records.range(ips))
+    }
+
+    /// Every lease, those put aside among them, in no order: what a journal has to keep.
+    pub fn all_leases(&self) -> impl Iterator<Item = &Lease> {
+        self.records.iter().chain(self.aside.iter())
+    }
+
+    /// How many leases are put aside because they lie in no network.
+    pub fn aside(&self) -> usize {
+        self.aside.len()
+    }
+
+    fn pool(&self, network: NetworkId) -> Option<&Pool> {
+        self.pools.get(usize::from(network.0))
+    }
+
+    /// The leases of a client that it is known by.
+    fn leases_of<'a, 'k>(
+        &'a self,
+        network: NetworkId,
+        client: KeyRef<'k>,
+    ) -> impl Iterator<Item = &'a Lease> + use<'a, 'k> {
+        let identity = self.pool(network).map(|pool| pool.identity);
+        let hash = self.clients.hash(network, client);
+        self.clients.addresses(hash).filter_map(|ip| self.records.get(ip)).filter(move |lease| {
+            identity.and_then(|identity| KeyRef::of_lease(identity, lease)) == Some(client)
+                && self.network_of(lease.ip) == Some(network)
+        })
+    }
+
+    /// Changes a lease and all that follows from it; `false`: there is no such lease.
+    fn change(&mut self, ip: Ipv4Addr, change: impl FnOnce(&mut Lease)) -> bool {
+        self.unindex(ip);
+        let Some(lease) = self.records.get_mut(ip) else { return false };
+        change(lease);
+        self.index(ip);
+        true
+    }
+
+    /// Lays a lease down as it is.
+    fn store(&mut self, lease: Lease) {
+        let ip = lease.ip;
+        if self.network_of(ip).is_none() {
+            self.aside.insert(lease);
+            return;
+        }
+        self.unindex(ip);
+        self.records.insert(lease);
+        self.index(ip);
+    }
+
+    /// Enters a record into every index.
+    fn index(&mut self, ip: Ipv4Addr) {
+        let Some(network) = self.network_of(ip) else { return };
+        let Some(lease) = self.records.get(ip) else { return };
+        let Some(pool) = self.pools.get_mut(usize::from(network.0)) else { return };
+        pool.add(lease);
+        if lease.state.occupies() && lease.expires != Moment::FOREVER {
+            self.ends.insert(lease.expires, ip);
+        }
+        let client = KeyRef::of_lease(pool.identity, lease).filter(|_| lease.state != State::Declined);
+        let Some(client) = client else { return };
+        // A client is known by all that it occupies; if that is nothing, by the last it had.
+        let others = self.leases_of(network, client).filter(|other| other.ip != ip);
+        let (outranked, outranking): (Vec<&Lease>, Vec<&Lease>) =
+            others.partition(|other| rank(other) < rank(lease));
+        let forgotten: Vec<Ipv4Addr> =
+            outranked.iter().filter(|other| !other.state.occupies()).map(|other| other.ip).collect();
+        let known = lease.state.occupies() || outranking.is_empty();
+        let hash = self.clients.hash(network, client);
+        for other in forgotten {
+            self.clients.unlink(hash, other);
+        }
+        if known {
+            self.clients.link(hash, ip);
+        }
+    }
+
+    /// Takes a record out of every index.
+    fn unindex(&mut self, ip: Ipv4Addr) {
+        let Some(network) = self.network_of(ip) else { return };
+        let Some(lease) = self.records.get(ip) else { return };
+        let Some(pool) = self.pools.get_mut(usize::from(network.0)) else { return };
+        pool.remove(lease);
+        self.ends.remove(lease.expires, ip);
+        if let Some(client) = KeyRef::of_lease(pool.identity, lease) {
+            self.clients.unlink(self.clients.hash(network, client), ip);
+        }
+    }
+}
+
+impl Lease {
+    /// Nobody's from now on.
+    fn free(&mut self, state: State, now: Moment) {
+        self.state = state;
+        self.starts = now;
+        self.expires = now;
+    }
+}
+
+/// Which of a client's addresses is the one it is known by: what it has before what it had, the
+/// newer before the older.
+fn rank(lease: &Lease) -> (bool, Moment, Ipv4Addr) {
+    (lease.state.occupies(), lease.starts, lease.ip)
+}
