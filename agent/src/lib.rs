@@ -18,4 +18,6 @@
 
 pub mod clock;
 pub mod config;
+pub mod engine;
 pub mod lease;
+pub mod server;

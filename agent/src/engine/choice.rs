@@ -1,0 +1,171 @@
+//! Which address a client is offered (checklist row 21): its reservation, its present binding, its
+//! last one, the one it asks for, then one from the pool.
+
+use std::net::Ipv4Addr;
+
+use xdhcpd_common::facts::NONE;
+
+use crate::config::{Class, Reservation};
+use crate::lease::{ClientKey, Lease, NetworkId, State, Table};
+
+use super::candidates::Candidates;
+use super::classes;
+use super::probes::Probes;
+use super::served::Served;
+use super::{Engine, ignored::Ignored};
+use crate::engine::request::Request;
+
+/// A client on one network, and what it is entitled to there.
+pub struct Client<'a> {
+    /// The network.
+    pub id: NetworkId,
+    /// The network.
+    pub served: &'a Served,
+    /// Who it is there.
+    pub key: ClientKey,
+    /// Its classes there.
+    pub classes: Vec<&'a Class>,
+    /// Its reservation there, with its address.
+    pub reservation: Option<&'a Reservation>,
+    /// It sent nothing that classes or options could depend on.
+    pub says_nothing: bool,
+    /// Addresses that nobody was told of yet.
+    pub probes: &'a Probes,
+}
+
+impl Client<'_> {
+    /// Whether the client may have this address here: its own reservation, or one of the pool that
+    /// nobody has reserved.
+    pub fn may_have(&self, table: &Table, ip: Ipv4Addr) -> bool {
+        match self.reservation {
+            Some(reservation) if reservation.ip == ip => true,
+            // Who has a reservation moves to it as soon as it can be had.
+            Some(reservation) if self.can_take(table, reservation.ip) => false,
+            _ => self.is_in_pool(table, ip),
+        }
+    }
+
+    /// Whether the address is this client's on this network: it has it, it had it last and has
+    /// nothing else now, or it is reserved for it. (Whether it may go on having it is
+    /// [`Self::may_have`]'s to say.)
+    pub fn holds(&self, table: &Table, ip: Ipv4Addr) -> bool {
+        if self.reservation.is_some_and(|reservation| reservation.ip == ip) {
+            return self.can_take(table, ip);
+        }
+        let Some(lease) = table.get(ip) else { return false };
+        let is_its = table.network_of(ip) == Some(self.id) && self.served.is_of(lease, &self.key);
+        // What is held for a probe was not offered.
+        if lease.state == State::Offered && self.probes.is_out(ip) {
+            return false;
+        }
+        let is_last = || table.of_client(self.id, &self.key).is_some_and(|known| known.ip == ip);
+        is_its && lease.state != State::Declined && (lease.state.occupies() || is_last())
+    }
+
+    /// Whether anything is known of the client on this network.
+    pub fn is_known(&self, table: &Table) -> bool {
+        self.reservation.is_some() || table.of_client(self.id, &self.key).is_some()
+    }
+
+    fn is_in_pool(&self, table: &Table, ip: Ipv4Addr) -> bool {
+        // A client that says nothing of itself is what it was when it got the address: the kernel
+        // takes it so too.
+        let stays = self.says_nothing
+            && table
+                .get(ip)
+                .is_some_and(|lease| lease.state.occupies() && self.served.is_of(lease, &self.key));
+        !self.served.config.reserved_only
+            && !self.served.is_reserved(ip)
+            && table.is_dynamic(self.id, ip, |class| stays || self.is_member(class))
+    }
+
+    fn is_member(&self, class: &str) -> bool {
+        self.classes.iter().any(|mine| mine.name == class)
+    }
+
+    /// Whether the address is free, or this client's already; never our own.
+    pub fn can_take(&self, table: &Table, ip: Ipv4Addr) -> bool {
+        let is_its = |lease: &Lease| {
+            !lease.state.occupies() || self.served.is_of(lease, &self.key) && lease.state != State::Declined
+        };
+        ip != self.served.place.server && table.get(ip).is_none_or(is_its)
+    }
+
+    fn reserved(&self, table: &Table) -> Option<Ipv4Addr> {
+        self.reservation.map(|reservation| reservation.ip).filter(|ip| self.can_take(table, *ip))
+    }
+
+    /// The address it has (`occupies`), or had last.
+    fn bound(&self, table: &Table, occupies: bool) -> Option<Ipv4Addr> {
+        let lease = table.of_client(self.id, &self.key)?;
+        (lease.state.occupies() == occupies
+            && self.can_take(table, lease.ip)
+            && self.may_have(table, lease.ip))
+        .then_some(lease.ip)
+    }
+
+    fn requested(&self, table: &Table, request: &Request) -> Option<Ipv4Addr> {
+        let wanted = Ipv4Addr::from(request.facts.requested);
+        (request.facts.requested != NONE && self.can_take(table, wanted) && self.is_in_pool(table, wanted))
+            .then_some(wanted)
+    }
+
+    fn next_free(&self, table: &Table) -> Option<Ipv4Addr> {
+        if self.served.config.reserved_only {
+            return None;
+        }
+        table.next_free(self.id, |class| self.is_member(class), |ip| ip == self.served.place.server)
+    }
+}
+
+/// How an address is looked for.
+type Step = fn(&Client<'_>, &Table, &Request) -> Option<Ipv4Addr>;
+
+/// The order of row 21; on a shared wire each step is tried on all networks before the next.
+const STEPS: [Step; 5] = [
+    |client, table, _| client.reserved(table),
+    |client, table, _| client.bound(table, true),
+    |client, table, _| client.bound(table, false),
+    |client, table, request| client.requested(table, request),
+    |client, table, _| client.next_free(table),
+];
+
+impl Engine {
+    /// The request's client on each of the candidate networks.
+    pub(super) fn clients<'a>(&'a self, request: &Request, candidates: &Candidates) -> Vec<Client<'a>> {
+        let client = |at: &usize| {
+            let served = self.served.get(*at)?;
+            Some(Client {
+                id: NetworkId(u16::try_from(*at).ok()?),
+                served,
+                key: served.client(request),
+                classes: classes::matching(&served.config.classes, request, candidates.trusted),
+                reservation: served.reservation(request, candidates.trusted),
+                says_nothing: request.facts.ask == 0,
+                probes: &self.probes,
+            })
+        };
+        candidates.networks.iter().filter_map(client).collect()
+    }
+
+    /// The address to offer, and the place of its network in `clients`.
+    pub(super) fn choose(
+        table: &Table,
+        request: &Request,
+        clients: &[Client<'_>],
+    ) -> Result<(usize, Ipv4Addr), Ignored> {
+        for step in STEPS {
+            for (at, client) in clients.iter().enumerate() {
+                if let Some(ip) = step(client, table, request) {
+                    return Ok((at, ip));
+                }
+            }
+        }
+        let has_no_place =
+            |client: &Client<'_>| client.served.config.reserved_only && client.reservation.is_none();
+        if clients.iter().all(has_no_place) {
+            return Err(Ignored::NotReserved);
+        }
+        Err(Ignored::NoFreeAddress)
+    }
+}
