@@ -19,5 +19,7 @@
 pub mod clock;
 pub mod config;
 pub mod engine;
+pub mod fastpath;
 pub mod lease;
+mod netlink;
 pub mod server;

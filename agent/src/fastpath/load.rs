@@ -1,0 +1,146 @@
+//! Bringing the built object into the kernel, on maps that may already be there.
+//!
+//! Pinned maps are adopted as they are. `LEASES` alone may be too small for the configuration; it
+//! is then moved aside, the new program starts on a larger, empty one, and once no old
+//! program runs any more the entries are carried over. In between, requests go up to the
+//! agent; a crash at any point leaves the old map pinned, and the next start carries on.
+
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+
+use super::error::FastPathError;
+use super::kernel_log;
+use super::layout::{self, SHAPES};
+use super::maps::Leases;
+use super::pins::{self, Pins};
+use crate::config::KernelLog;
+
+/// The built object; empty where it was not built.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/program.o"));
+
+/// The program's function.
+const PROGRAM: &str = "xdhcpd";
+
+/// The program's own threshold, where it has one beside that of aya's macros.
+const LOG_LEVEL: &str = "LOG_LEVEL";
+
+/// The map of leases that is being replaced by a larger one.
+const OLD_LEASES: &str = "LEASES_old";
+
+/// The least `LEASES` is made for: small networks grow, and entries cost nothing until they exist.
+const LEAST_LEASES: u32 = 1 << 10;
+
+/// The most: a million clients on one agent, some 200 MB of the kernel's memory.
+const MOST_LEASES: u32 = 1 << 20;
+
+/// Whether the program is inside this binary.
+pub fn is_built() -> bool {
+    !OBJECT.is_empty()
+}
+
+/// Loads the program on the pinned maps, which are made where they are missing.
+pub(super) fn load(pins: &Pins, log: KernelLog, addresses: u32) -> Result<Ebpf, FastPathError> {
+    if !is_built() {
+        return Err(FastPathError::NoProgram);
+    }
+    raise_memory_limit();
+    pins.prepare()?;
+    layout::adopt(pins)?;
+    let entries = lease_entries(addresses);
+    make_room(pins, entries)?;
+
+    let level = kernel_log::threshold(log);
+    let paths = SHAPES.map(|shape| (shape.name, pins.map(shape.name)));
+    let mut loader = EbpfLoader::new();
+    loader.verifier_log_level(VerifierLogLevel::STATS).map_max_entries("LEASES", entries);
+    for threshold in [aya_log::LEVEL, LOG_LEVEL] {
+        loader.override_global(threshold, &level, false);
+    }
+    for (name, path) in &paths {
+        loader.map_pin_path(name, path.as_path());
+    }
+    let mut ebpf = loader.load(OBJECT)?;
+    program(&mut ebpf)?.load()?;
+    Ok(ebpf)
+}
+
+/// The program inside a loaded object.
+pub(super) fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, FastPathError> {
+    let missing = FastPathError::Foreign { what: "XDP program `xdhcpd`" };
+    match ebpf.program_mut(PROGRAM) {
+        Some(program) => program.try_into().map_err(|_another_kind| missing),
+        None => Err(missing),
+    }
+}
+
+/// Pins the program in the place of the one before.
+pub(super) fn pin(program: &mut Xdp, pins: &Pins) -> Result<(), FastPathError> {
+    let next = pins.next_program();
+    pins::remove(&next)?;
+    program.pin(&next).map_err(|error| FastPathError::map("pin", "program", pins::map_error(error)))?;
+    pins::rename(&next, &pins.program())
+}
+
+/// Whether entries wait to be carried over from a smaller map.
+pub(super) fn is_moving(pins: &Pins) -> bool {
+    pins.map(OLD_LEASES).exists()
+}
+
+/// Carries entries over from the smaller map, and removes it.
+///
+/// Only to be called when no program runs on that map any more. An entry that the new map already
+/// has is newer, and stays.
+pub(super) fn carry_over(pins: &Pins, leases: &mut Leases) -> Result<usize, FastPathError> {
+    let entries = Leases::open(pins, OLD_LEASES)?.all()?;
+    for (key, lease) in &entries {
+        leases.put_new(*key, lease)?;
+    }
+    pins::remove(&pins.map(OLD_LEASES))?;
+    Ok(entries.len())
+}
+
+/// Moves `LEASES` aside where it is too small.
+///
+/// While an earlier move is unfinished the map stays as it is: its entries come first.
+fn make_room(pins: &Pins, entries: u32) -> Result<(), FastPathError> {
+    let path = pins.map("LEASES");
+    if !path.exists() || is_moving(pins) {
+        return Ok(());
+    }
+    let present = layout::info("LEASES", &path)?.max_entries();
+    if present >= entries {
+        return Ok(());
+    }
+    tracing::info!(from = present, to = entries, "the map LEASES is replaced by a larger one");
+    pins::rename(&path, &pins.map(OLD_LEASES))
+}
+
+/// How many entries `LEASES` is made for: one address can have more than one for a while (a client
+/// that moved, an identity by client-id), so there is always half as much again.
+fn lease_entries(addresses: u32) -> u32 {
+    let needed = addresses.saturating_add(addresses / 2).min(MOST_LEASES);
+    needed.next_power_of_two().clamp(LEAST_LEASES, MOST_LEASES)
+}
+
+/// Lets this process lock the memory of maps, which kernels before 5.11 charge to it.
+fn raise_memory_limit() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let unlimited = Rlimit { current: None, maximum: None };
+    if let Err(error) = setrlimit(Resource::Memlock, unlimited) {
+        tracing::debug!(%error, "the limit of locked memory stays as it is; newer kernels do not mind");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_are_a_power_of_two_with_room_to_spare() {
+        assert_eq!(lease_entries(0), 1024);
+        assert_eq!(lease_entries(600), 1024);
+        assert_eq!(lease_entries(1000), 2048);
+        assert_eq!(lease_entries(65_536), 131_072);
+        assert_eq!(lease_entries(u32::MAX), 1 << 20);
+    }
+}

@@ -1,0 +1,337 @@
+//! The kernel's side of things: the XDP program, its links and its maps. The only module that
+//! knows aya.
+//!
+//! [`FastPath`] is the agent's handle: it loads the program, attaches it, adopts what an earlier
+//! agent pinned, and reads and writes the maps. [`Pinned`] looks at the same maps while no agent
+//! runs, and [`detach`] takes everything away.
+//!
+//! Promises: dropping a [`FastPath`] changes nothing in the kernel, known clients are answered on.
+//! A start replaces the program of an attached interface without a gap. If a start fails as a
+//! whole, the links are removed: a program whose maps nobody can change must not answer.
+//!
+//! Never here: deciding what goes into a map.
+//!
+//! All calls block (most for microseconds, [`FastPath::settle`] for tens of milliseconds), and
+//! interfaces are looked up in the network namespace of the calling thread.
+
+mod attach;
+mod device;
+mod error;
+mod kernel_log;
+mod layout;
+mod link;
+mod load;
+mod maps;
+mod netlink;
+mod pinned;
+mod pins;
+mod settle;
+mod sys;
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use aya::Ebpf;
+use aya::maps::{Map, MapData, RingBuf};
+use xdhcpd_common::counters::Counters;
+use xdhcpd_common::maps::{Event, Lease, LeaseKey, Server, Template, Wire};
+
+pub use error::FastPathError;
+pub use load::is_built;
+pub use pinned::{Detached, Pinned, detach};
+
+use self::attach::{Attachment, Place};
+use self::maps::Maps;
+use self::pins::Pins;
+use self::settle::Barrier;
+use crate::config::{FastPathMode, KernelLog};
+
+/// The most events that one call of [`FastPath::drain`] hands out, so that a flood of renewals
+/// does not keep the agent from everything else.
+const EVENTS_AT_ONCE: usize = 4096;
+
+/// What became of the program on one interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfaceStatus {
+    /// The interface.
+    pub name: String,
+    /// `native`, `generic` or `off`; `unknown` where it is in another network namespace.
+    pub mode: &'static str,
+    /// Whether the program is there.
+    pub attached: bool,
+    /// Why it is not, where it should be.
+    pub problem: Option<String>,
+}
+
+/// Whether requests that come in on this interface have UDP checksums worth verifying: on a network
+/// card yes, on a virtual interface (whose other side leaves them half-made) no.
+pub fn checks_udp(interface: &str) -> bool {
+    device::Driver::of(interface).is_some_and(|driver| driver.is_physical())
+}
+
+/// The loaded program and its maps.
+pub struct FastPath {
+    pins: Pins,
+    ebpf: Ebpf,
+    maps: Maps,
+    events: RingBuf<MapData>,
+    log: Option<kernel_log::Reader>,
+    attachments: Vec<Attachment>,
+    barrier: Barrier,
+}
+
+impl FastPath {
+    /// Loads the program for the agent of this name and attaches it to these interfaces (name,
+    /// index and mode), adopting what is pinned.
+    ///
+    /// `capacity` is how many addresses there are to lease. One interface that cannot have the
+    /// program does not stop the others: see [`FastPath::status`]. An interface with the mode
+    /// `off`, or not named at all, loses the program that it may still have.
+    pub fn start(
+        name: &str,
+        log: KernelLog,
+        capacity: u32,
+        interfaces: &[(String, u32, FastPathMode)],
+    ) -> Result<Self, FastPathError> {
+        let pins = Pins::new(name);
+        Self::try_start(pins.clone(), log, capacity, interfaces).inspect_err(|_| {
+            if let Err(error) = attach::remove_others(&pins, &[]) {
+                tracing::warn!(%error, "an older program may still answer");
+            }
+        })
+    }
+
+    fn try_start(
+        pins: Pins,
+        log: KernelLog,
+        capacity: u32,
+        interfaces: &[(String, u32, FastPathMode)],
+    ) -> Result<Self, FastPathError> {
+        let mut ebpf = load::load(&pins, log, capacity)?;
+        let mut maps = Maps::open(&pins)?;
+        let events = open_events(&pins)?;
+        let barrier = Barrier::new()?;
+        let log = kernel_log::Reader::of(&mut ebpf, log);
+        let program = load::program(&mut ebpf)?;
+        load::pin(program, &pins)?;
+
+        let names: Vec<&str> = interfaces.iter().map(|(name, ..)| name.as_str()).collect();
+        attach::remove_others(&pins, &names)?;
+        let mut attachments: Vec<Attachment> = Vec::with_capacity(interfaces.len());
+        for (name, index, mode) in interfaces {
+            let path = pins.link(name);
+            let taken = attachments.iter().any(|other| pins.link(&other.name) == path);
+            attachments.push(if taken {
+                Attachment::same_name(name, *index, *mode)
+            } else {
+                Attachment::make(program, &pins, name, *index, *mode)
+            });
+        }
+        if load::is_moving(&pins) {
+            barrier.wait();
+            let entries = load::carry_over(&pins, maps.leases_mut())?;
+            tracing::info!(entries, capacity = maps.leases().capacity(), "leases carried over");
+        }
+        Ok(Self { pins, ebpf, maps, events, log, attachments, barrier })
+    }
+
+    /// What became of the program on each interface, in the order they were given.
+    pub fn status(&self) -> Vec<InterfaceStatus> {
+        self.attachments.iter().map(InterfaceStatus::of).collect()
+    }
+
+    /// Puts the program back on interfaces that lost it; returns those (name and index), which may
+    /// have another index now, so that what serves them has to be written again.
+    pub fn check(&mut self) -> Result<Vec<(String, u32)>, FastPathError> {
+        let program = load::program(&mut self.ebpf)?;
+        let mut changed = Vec::new();
+        for attachment in &mut self.attachments {
+            if attachment.check(program, &self.pins) {
+                changed.push((attachment.name.clone(), attachment.index));
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Writes a lease: a new entry, or in place of the one there is.
+    pub fn put_lease(&mut self, key: LeaseKey, value: &Lease) -> Result<(), FastPathError> {
+        self.maps.leases_mut().put(key, value)
+    }
+
+    /// Reads a lease.
+    pub fn lease(&self, key: LeaseKey) -> Result<Option<Lease>, FastPathError> {
+        self.maps.leases().get(key)
+    }
+
+    /// Makes an entry answer nothing from now on; returns what it was, or none when there is no
+    /// entry.
+    ///
+    /// A program that is running at this moment may have renewed the lease since it was read here;
+    /// that renewal is among the events once [`FastPath::settle`] has returned.
+    pub fn suspend(&mut self, key: LeaseKey) -> Result<Option<Lease>, FastPathError> {
+        self.maps.leases_mut().suspend(key)
+    }
+
+    /// Brings an entry up to a renewal that the kernel reports; whether it was behind.
+    ///
+    /// An entry that the agent reads, changes and writes may have been renewed in between, and the
+    /// write sets that back. The renewal's event comes all the same: passing each one here makes the
+    /// entry say no less than the client was promised, which is what the next start goes by.
+    pub fn keep_renewal(&mut self, event: &Event) -> Result<bool, FastPathError> {
+        self.maps.leases_mut().keep_renewal(event)
+    }
+
+    /// Removes an entry; whether it was there.
+    pub fn remove_lease(&mut self, key: LeaseKey) -> Result<bool, FastPathError> {
+        self.maps.leases_mut().remove(key)
+    }
+
+    /// Every entry.
+    pub fn leases(&self) -> Result<Vec<(LeaseKey, Lease)>, FastPathError> {
+        self.maps.leases().all()
+    }
+
+    /// How many entries there can be.
+    pub fn lease_capacity(&self) -> u32 {
+        self.maps.leases().capacity()
+    }
+
+    /// Writes a template. Not atomic: no lease may name the index yet, or any more.
+    pub fn put_template(&mut self, index: u32, template: &Template) -> Result<(), FastPathError> {
+        self.maps.put_template(index, template)
+    }
+
+    /// Reads a template; one that was never written is all zero.
+    pub fn template(&self, index: u32) -> Result<Template, FastPathError> {
+        self.maps.template(index)
+    }
+
+    /// How many templates there can be.
+    pub fn template_capacity(&self) -> u32 {
+        self.maps.template_capacity()
+    }
+
+    /// Writes how a wire is served.
+    pub fn put_server(&mut self, wire: Wire, server: &Server) -> Result<(), FastPathError> {
+        self.maps.put_server(wire, server)
+    }
+
+    /// Reads how a wire is served.
+    pub fn server(&self, wire: Wire) -> Result<Option<Server>, FastPathError> {
+        self.maps.server(wire)
+    }
+
+    /// Every wire that is served.
+    pub fn servers(&self) -> Result<Vec<(Wire, Server)>, FastPathError> {
+        self.maps.servers()
+    }
+
+    /// Stops serving a wire; whether it was served.
+    pub fn remove_server(&mut self, wire: Wire) -> Result<bool, FastPathError> {
+        self.maps.remove_server(wire)
+    }
+
+    /// The counters, summed over all CPUs.
+    pub fn counters(&self) -> Result<Counters, FastPathError> {
+        self.maps.counters()
+    }
+
+    /// Appends events that wait, oldest first; whether the limit of one call was reached, so that
+    /// more may be there.
+    pub fn drain(&mut self, into: &mut Vec<Event>) -> bool {
+        for _ in 0..EVENTS_AT_ONCE {
+            let Some(record) = self.events.next() else { return false };
+            if let Some(event) = read_event(&record) {
+                into.push(event);
+            } else {
+                tracing::error!(length = record.len(), "an event of unknown length was left out");
+            }
+        }
+        true
+    }
+
+    /// Readable when events wait.
+    pub fn events_fd(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+
+    /// The same, to be polled by a task that does not hold this value. Edge-triggered polling
+    /// works if each readiness is followed by [`FastPath::drain`] until it says `false`.
+    pub fn events_poll_fd(&self) -> io::Result<OwnedFd> {
+        self.events.as_fd().try_clone_to_owned()
+    }
+
+    /// Readable when the program's own log has records; none where it logs nothing.
+    pub fn log_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.log.as_ref().map(kernel_log::Reader::fd)
+    }
+
+    /// Forwards the program's own log to the agent's (target `xdhcpd::kernel`).
+    pub fn drain_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.drain();
+        }
+    }
+
+    /// Returns once every program run that began before has ended, and its event can be read.
+    ///
+    /// This is what lets an address be taken back before it is given away: suspend, settle, drain
+    /// the events, decide. It blocks for tens of milliseconds: suspend many, settle once.
+    pub fn settle(&self) {
+        self.barrier.wait();
+    }
+}
+
+impl InterfaceStatus {
+    fn of(attachment: &Attachment) -> Self {
+        let (place, problem) = match &attachment.state {
+            Ok(place) => (*place, None),
+            Err(error) => (Place::Nowhere, Some(error.to_string())),
+        };
+        Self { name: attachment.name.clone(), mode: place.name(), attached: place != Place::Nowhere, problem }
+    }
+}
+
+/// Opens the ring buffer where its reader left off.
+fn open_events(pins: &Pins) -> Result<RingBuf<MapData>, FastPathError> {
+    MapData::from_pin(pins.map("EVENTS"))
+        .and_then(Map::from_map_data)
+        .and_then(RingBuf::try_from)
+        .map_err(|error| FastPathError::map("open", "EVENTS", error))
+}
+
+/// An event from a record of the ring buffer.
+fn read_event(record: &[u8]) -> Option<Event> {
+    if record.len() != size_of::<Event>() {
+        return None;
+    }
+    // SAFETY: the record is as long as an event, which is `repr(C)` without padding and valid
+    // whatever its bytes.
+    Some(unsafe { record.as_ptr().cast::<Event>().read_unaligned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_read_only_from_a_record_of_its_length() {
+        let mut record = [0_u8; size_of::<Event>()];
+        record[0..4].copy_from_slice(&2_u32.to_ne_bytes());
+        assert_eq!(read_event(&record).unwrap().kind, 2);
+        assert!(read_event(&record[1..]).is_none());
+        assert!(read_event(&[]).is_none());
+    }
+
+    #[test]
+    fn the_handle_can_be_moved_to_another_thread() {
+        fn is_send<T: Send>() {}
+        is_send::<FastPath>();
+        is_send::<Pinned>();
+    }
+
+    #[test]
+    fn the_loopback_interfaces_checksums_are_not_verified() {
+        assert!(!checks_udp("lo"));
+    }
+}
