@@ -18,8 +18,11 @@
 
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod engine;
 pub mod fastpath;
+pub mod http;
 pub mod lease;
 mod netlink;
+pub mod report;
 pub mod server;
