@@ -16,6 +16,7 @@
 //! [`server::gate`] makes a request of it or says why not, the [`engine::Engine`] decides, and the
 //! core of [`run`] carries that out: journal, then the kernel's map, then the reply.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
@@ -25,4 +26,5 @@ pub mod http;
 pub mod lease;
 mod netlink;
 pub mod report;
+pub mod run;
 pub mod server;

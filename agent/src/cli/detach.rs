@@ -1,0 +1,68 @@
+//! `xdhcpd detach`: takes away what an agent left in the kernel.
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::output::{print, print_json};
+use super::which::Which;
+use crate::fastpath::{self, Detached};
+
+/// Take program, maps and link away; clients are no longer answered.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Also while the agent runs, which then answers alone or attaches again
+    #[arg(long, env = "XDHCPD_FORCE", value_parser = BoolishValueParser::new())]
+    force: bool,
+    /// Print JSON
+    #[arg(long, env = "XDHCPD_JSON", value_parser = BoolishValueParser::new())]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  xdhcpd detach
+  xdhcpd detach --name rack1
+
+Stop the agent first; an agent started with `run --detach-on-exit` does this by itself.";
+
+/// What was taken away, as JSON.
+#[derive(Debug, Serialize)]
+struct DetachReport {
+    interfaces: Vec<String>,
+    pins: Vec<String>,
+}
+
+/// Takes it away.
+pub async fn detach(arguments: &Arguments) -> Result<(), Failure> {
+    let name = arguments.which.name()?;
+    if !arguments.force && arguments.which.client()?.is_running().await? {
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "the agent {name} is running: stop it first, or start it with --detach-on-exit; \
+             --force takes the program from under it"
+        )));
+    }
+    let detached = fastpath::detach(&name)
+        .map_err(|error| Failure::failed(format!("cannot take away what {name} pinned"), error))?;
+    if detached.pins.is_empty() {
+        return Err(Failure::NothingThere(format!("nothing of {name} is pinned")));
+    }
+    if arguments.json {
+        return print_json(&report_of(detached));
+    }
+    let interfaces = if detached.interfaces.is_empty() {
+        "no interface".to_owned()
+    } else {
+        detached.interfaces.join(", ")
+    };
+    print(&format!("detached from {interfaces}; removed {} pins\n", detached.pins.len())).map(drop)
+}
+
+fn report_of(detached: Detached) -> DetachReport {
+    let pins = detached.pins.iter().map(|pin| pin.display().to_string()).collect();
+    DetachReport { interfaces: detached.interfaces, pins }
+}

@@ -1,0 +1,203 @@
+//! What the core answers when it is asked: leases, numbers, health, and giving an address back.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use xdhcpd_common::counters::Counters;
+use xdhcpd_common::maps::LeaseState as KernelState;
+
+use crate::clock::Now;
+use crate::control::{
+    Health, LeasePage, LeaseQuery, PAGE, Question, ReleaseRefused, Released, Snapshot, Target, UnknownNetwork,
+};
+use crate::engine::TakeBack;
+use crate::lease::{Lease, NetworkId, State};
+use crate::report::{
+    AgentAnswers, AgentReport, InterfaceReport, KernelReport, LeaseReport, LeaseState, LoaderReport,
+    LoaderState, Mac, NetworkReport, StatsReport,
+};
+
+use super::core::Core;
+
+/// Of a client's addresses, how many an error names.
+const NAMED: usize = 16;
+
+impl Core {
+    /// Answers; an asker that is gone does not matter.
+    pub(super) fn answer_question(&mut self, question: Question) {
+        match question {
+            Question::Leases { query, reply } => drop(reply.send(self.page(&query))),
+            Question::Snapshot { reply } => drop(reply.send(self.snapshot())),
+            Question::Release { target, reply } => drop(reply.send(self.give_back(target))),
+            Question::Health { reply } => drop(reply.send(self.health())),
+        }
+    }
+
+    fn page(&self, query: &LeaseQuery) -> Result<LeasePage, UnknownNetwork> {
+        let names = || self.config.networks.iter().map(|network| network.name.clone());
+        if let Some(name) = query.network.as_ref().filter(|name| !names().any(|known| known == **name)) {
+            return Err(UnknownNetwork { name: name.clone(), known: names().collect() });
+        }
+        let limit = query.limit.clamp(1, PAGE);
+        let network = query.network.as_ref().and_then(|name| self.id_of(name));
+        let mut page: Vec<&Lease> =
+            self.table.leases_after(query.after, network).take(limit.saturating_add(1)).collect();
+        let next = if page.len() > limit {
+            page.truncate(limit);
+            page.last().map(|lease| lease.ip)
+        } else {
+            None
+        };
+        let now = Now::read();
+        let leases = page
+            .into_iter()
+            .map(|lease| {
+                let network = self.network_name(lease.ip).unwrap_or_default();
+                LeaseReport::of(lease, network, self.is_in_kernel(lease), now)
+            })
+            .collect();
+        Ok(LeasePage { leases, next })
+    }
+
+    fn id_of(&self, name: &str) -> Option<NetworkId> {
+        let networks = (0..=u16::MAX).map(NetworkId).zip(&self.config.networks);
+        networks.into_iter().find(|(_, network)| network.name == name).map(|(id, _)| id)
+    }
+
+    fn network_name(&self, ip: Ipv4Addr) -> Option<&str> {
+        let id = self.table.network_of(ip)?;
+        self.config.networks.get(usize::from(id.0)).map(|network| network.name.as_str())
+    }
+
+    /// Whether the kernel has an entry that answers for this lease.
+    fn is_in_kernel(&self, lease: &Lease) -> bool {
+        let Some(fast) = &self.fast else { return false };
+        if !lease.state.occupies() {
+            return false;
+        }
+        let Some(key) = self.engine.key_of(&self.table, lease.ip) else { return false };
+        let generation = self.engine.server(key.wire).map(|server| server.generation);
+        fast.lease(key).ok().flatten().is_some_and(|entry| {
+            entry.ip == lease.ip.octets()
+                && entry.state != KernelState::SUSPENDED
+                && Some(entry.generation) == generation
+        })
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let counters = self.fast.as_ref().and_then(|fast| fast.counters().ok()).unwrap_or_default();
+        let networks = || (0..=u16::MAX).map(NetworkId).zip(&self.config.networks);
+        let leases = networks().map(|(id, network)| (network.name.clone(), self.by_state(id))).collect();
+        let stats = StatsReport {
+            kernel: self.kernel_report(&counters),
+            agent: self.agent_report(),
+            networks: networks().map(|(id, network)| self.network_report(id, &network.name)).collect(),
+            loader: LoaderReport { state: self.loader_state(), restarts: 0 },
+        };
+        Snapshot {
+            stats,
+            kernel_times: counters.answer_nanoseconds,
+            kernel_times_sum: counters.answer_nanoseconds_sum,
+            leases,
+            rogue_servers: self.counts.other_servers.clone(),
+            probes: self.counts.probes.plus(self.engine.probe_counts()),
+        }
+    }
+
+    fn by_state(&self, id: NetworkId) -> BTreeMap<LeaseState, u64> {
+        [State::Offered, State::Bound, State::Declined, State::Released, State::Expired]
+            .into_iter()
+            .map(|state| (LeaseState::from(state), self.table.in_state(id, state)))
+            .collect()
+    }
+
+    fn kernel_report(&self, counters: &Counters) -> KernelReport {
+        let interfaces = self.fast.as_ref().map(crate::fastpath::FastPath::status).unwrap_or_default();
+        let interfaces = interfaces
+            .into_iter()
+            .map(|status| InterfaceReport {
+                name: status.name,
+                mode: status.mode.to_owned(),
+                attached: status.attached,
+            })
+            .collect();
+        KernelReport::new(interfaces, counters)
+    }
+
+    fn loader_state(&self) -> LoaderState {
+        match (&self.fast, &self.fast_fault) {
+            (Some(_), _) => LoaderState::Running,
+            (None, Some(_)) => LoaderState::Fatal,
+            (None, None) => LoaderState::Stopped,
+        }
+    }
+
+    fn agent_report(&self) -> AgentReport {
+        let ignored =
+            self.counts.ignored.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
+        let counts = &self.counts;
+        let answered = AgentAnswers { offer: counts.offers, ack: counts.acks, nak: counts.naks };
+        AgentReport { running: true, answered, ignored }
+    }
+
+    fn network_report(&self, id: NetworkId, name: &str) -> NetworkReport {
+        let counts = self.table.counts(id);
+        NetworkReport {
+            name: name.to_owned(),
+            total: counts.total,
+            used: counts.used,
+            remaining: counts.remaining,
+            declined: counts.declined,
+        }
+    }
+
+    fn health(&self) -> Health {
+        let mut problems: Vec<String> = self.disk.fault.iter().chain(&self.unserved).cloned().collect();
+        let ready = problems.is_empty();
+        let statuses = self.fast.as_ref().map(crate::fastpath::FastPath::status).unwrap_or_default();
+        problems.extend(statuses.into_iter().filter_map(|status| {
+            status.problem.map(|problem| format!("{}: {problem}; the agent answers alone there", status.name))
+        }));
+        problems.extend(self.fast_fault.iter().cloned());
+        Health { live: true, ready, problems }
+    }
+
+    fn give_back(&mut self, target: Target) -> Result<Released, ReleaseRefused> {
+        let lease = self.find(target)?.clone();
+        if !matches!(lease.state, State::Bound | State::Offered | State::Declined) {
+            return Err(ReleaseRefused::NotInUse { ip: lease.ip, state: lease.state.into() });
+        }
+        let failed = |reason: &str| ReleaseRefused::Failed { ip: lease.ip, reason: reason.to_owned() };
+        let key = self.engine.key_of(&self.table, lease.ip).ok_or_else(|| failed("its network is gone"))?;
+        if let Some(fault) = &self.disk.fault {
+            return Err(failed(fault));
+        }
+        // Who declined an address is not to get it back before others.
+        let into = if lease.state == State::Declined { State::Expired } else { State::Released };
+        let take_back = TakeBack { ip: lease.ip, key, into, seen: None };
+        if !self.take_back_now(take_back, Now::read()) {
+            return Err(failed("it could not be written to disk, or not be taken out of the kernel"));
+        }
+        let network = self.network_name(lease.ip).unwrap_or_default().to_owned();
+        Ok(Released { ip: lease.ip, mac: Mac(lease.mac), network })
+    }
+
+    fn find(&self, target: Target) -> Result<&Lease, ReleaseRefused> {
+        match target {
+            Target::Ip(ip) => self.table.get(ip).ok_or(ReleaseRefused::NoLease(target)),
+            Target::Mac(mac) => {
+                let has = |lease: &&Lease| lease.mac == mac.0 && lease.state.occupies();
+                let found: Vec<&Lease> =
+                    self.table.leases_after(None, None).filter(has).take(NAMED).collect();
+                match found.as_slice() {
+                    [] => Err(ReleaseRefused::NoLease(target)),
+                    [only] => Ok(only),
+                    several => Err(ReleaseRefused::Several {
+                        mac,
+                        ips: several.iter().map(|lease| lease.ip).collect(),
+                    }),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The core: one thread that owns the lease table, the engine, the journal, the maps and the
+//! sockets, so that none of them needs a lock.
+//!
+//! It sleeps until a frame, an event of the kernel, a question or a deadline is there, then takes
+//! one turn: read all there is (bounded), decide, and carry it out as a batch (`batch`).
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+use xdhcpd_common::maps::{self, Event, EventKind, LeaseKey};
+
+use crate::clock::{Moment, Now};
+use crate::config::Config;
+use crate::control::Question;
+use crate::engine::ignored::Ignored;
+use crate::engine::probes::{MOST, ProbeCounts};
+use crate::engine::served::Place;
+use crate::engine::{Engine, KernelChange, Note, Outcome};
+use crate::fastpath::{FastPath, FastPathError};
+use crate::http::AgentMetrics;
+use crate::lease::{Journal, Table};
+
+use super::adopt;
+use super::batch::Batch;
+use super::disk::Disk;
+use super::links::{Heard, Links};
+use super::own_address::OwnAddresses;
+use super::quiet::Quiet;
+use super::reload::Prepared;
+use super::start_fast_path;
+use super::take_back::Leaving;
+
+/// How often the disk, the interfaces and the attachment of the program are looked at.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a search for templates that no entry uses is not repeated: it reads every entry.
+const RECYCLE_AFTER: Duration = Duration::from_mins(1);
+
+/// Rounds of reading in one turn, before questions and deadlines get their chance.
+const ROUNDS: usize = 16;
+
+/// What the core owns.
+pub struct Core {
+    pub(super) config: Config,
+    pub(super) engine: Engine,
+    pub(super) table: Table,
+    pub(super) journal: Journal,
+    pub(super) fast: Option<FastPath>,
+    /// Why there is no fast path, where there should be one.
+    pub(super) fast_fault: Option<String>,
+    pub(super) links: Links,
+    pub(super) counts: Counts,
+    pub(super) metrics: Arc<AgentMetrics>,
+    pub(super) leaving: Leaving,
+    /// The last turn ended before all was read.
+    pub(super) more: bool,
+    pub(super) disk: Disk,
+    /// Networks that cannot be served now, and why.
+    pub(super) unserved: Vec<String>,
+    pub(super) recycle_after: Moment,
+    pub(super) events: Vec<Event>,
+    pub(super) quiet: Quiet,
+    /// The addresses set in place of the interfaces' own; there from the first turn on.
+    pub(super) addresses: Option<OwnAddresses>,
+}
+
+/// What the agent counts.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// OFFERs sent.
+    pub offers: u64,
+    /// ACKs sent.
+    pub acks: u64,
+    /// NAKs sent.
+    pub naks: u64,
+    /// Requests that got no answer, by reason.
+    pub ignored: BTreeMap<&'static str, u64>,
+    /// Messages of other servers, by network.
+    pub other_servers: BTreeMap<String, u64>,
+    /// How the probes of earlier configurations ended.
+    pub probes: ProbeCounts,
+}
+
+impl Core {
+    /// Opens the sockets, attaches the program, and brings table and kernel together.
+    ///
+    /// What can stop the agent comes first: a start that fails leaves no program behind.
+    pub(super) fn begin(&mut self, places: &[Place], now: Now) -> anyhow::Result<()> {
+        let config = self.config.clone();
+        self.open_links(&config, places)?;
+        (self.fast, self.fast_fault) = start_fast_path(&config, places);
+        if let Some(mut fast) = self.fast.take() {
+            let begun = adopt::begin(&mut fast, &config, places, &mut self.table, now);
+            let watched = begun.map_err(anyhow::Error::from).and_then(|engine| {
+                self.links.watch_fast_path(&fast)?;
+                Ok(engine)
+            });
+            match watched {
+                Ok(engine) => {
+                    self.engine = engine;
+                    self.fast = Some(fast);
+                    return Ok(());
+                }
+                Err(fault) => {
+                    drop(fast);
+                    self.lose_fast_path(&fault);
+                }
+            }
+        }
+        adopt::keep_to_horizons(&mut self.table, &HashSet::new());
+        Ok(())
+    }
+
+    /// Goes on without the kernel. Program and maps are taken away: what nobody keeps up to date must
+    /// not answer, nor be adopted later.
+    pub(super) fn lose_fast_path(&mut self, fault: &anyhow::Error) {
+        self.fast = None;
+        let fault = format!("{fault:#}; the agent answers alone");
+        error!("{fault}");
+        self.fast_fault = Some(fault);
+        if let Err(fault) = crate::fastpath::detach(&self.config.name) {
+            error!("{fault}; the program may still answer: `xdhcpd detach --force` takes it away");
+        }
+    }
+
+    /// Runs until it is told to stop; then what came in is answered and the journal is closed.
+    pub async fn run(
+        mut self,
+        mut questions: mpsc::Receiver<Question>,
+        mut configs: mpsc::Receiver<Prepared>,
+        stop: CancellationToken,
+    ) -> Self {
+        let mut look = tokio::time::interval(LOOK_AFTER);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(prepared) = configs.recv() => self.reload(prepared),
+                _ = look.tick() => self.look(),
+                Some(question) = questions.recv() => self.answer_question(question),
+                () = self.links.readable() => {}
+                () = tokio::time::sleep(deadline) => {}
+            }
+            self.turn();
+        }
+        self.turn();
+        self.take_back(Now::read());
+        self
+    }
+
+    /// Reads and answers what there is, and frees what is due.
+    fn turn(&mut self) {
+        for _ in 0..ROUNDS {
+            let now = Now::read();
+            let mut batch = Batch::default();
+            let events = self.read_events(&mut batch, now.moment);
+            let frames = self.read_frames(&mut batch, now.moment);
+            self.commit(batch, now);
+            self.more = events || frames;
+            if !self.more {
+                break;
+            }
+        }
+        self.look_at_probes();
+        let now = Now::read();
+        if self.leaving.next(self.table.next_due()).is_some_and(|at| at <= now.moment) {
+            self.take_back(now);
+        }
+    }
+
+    /// How long to sleep if nothing happens.
+    fn deadline(&self) -> Duration {
+        if self.more {
+            return Duration::ZERO;
+        }
+        let now = Now::read().moment;
+        let next = self.leaving.next(self.table.next_due());
+        let next = [next, self.engine.next_probe()].into_iter().flatten().min().map(|at| at.since(now));
+        next.unwrap_or(LOOK_AFTER).min(LOOK_AFTER)
+    }
+
+    /// What the kernel did on its own since the last turn; whether there may be more.
+    pub(super) fn read_events(&mut self, batch: &mut Batch, now: Moment) -> bool {
+        let Some(fast) = &mut self.fast else { return false };
+        let mut events = std::mem::take(&mut self.events);
+        let more = fast.drain(&mut events);
+        fast.drain_log();
+        // What we write into an entry while the kernel renews it must not set the renewal back.
+        let kept = events.iter().filter(|event| event.kind == EventKind::RENEWED);
+        let fault = kept.filter_map(|event| fast.keep_renewal(event).err()).last();
+        for event in events.drain(..) {
+            match event.kind {
+                EventKind::RENEWED => {
+                    if let Some(write) = self.engine.renewed(&mut self.table, &event, now) {
+                        batch.write(write);
+                    }
+                }
+                EventKind::OTHER_SERVER => self.other_server(&event),
+                // The message itself comes up and says what it wants.
+                _ => {}
+            }
+        }
+        self.events = events;
+        if let Some(fault) = fault.filter(|_| self.quiet.may_say("renewal", "")) {
+            warn!("{fault}; a lease may end early in the kernel, and is then renewed by the agent");
+        }
+        more
+    }
+
+    fn other_server(&mut self, event: &Event) {
+        let network = self.engine.served().iter().find(|served| served.place.wire == event.key.wire);
+        let Some(name) = network.map(|served| served.config.name.clone()) else { return };
+        if self.quiet.may_say("other server", &name) {
+            let (ip, mac) = (Ipv4Addr::from(event.ip), super::mac_text(event.key.mac));
+            warn!("another DHCP server answers on network {name}: {ip} ({mac})");
+        }
+        let count = self.counts.other_servers.entry(name).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Takes frames off every link, as many as one batch holds, and decides on them; whether there
+    /// may be more.
+    fn read_frames(&mut self, batch: &mut Batch, now: Moment) -> bool {
+        let Self { links, engine, table, counts, quiet, .. } = self;
+        let mut outcomes = Vec::new();
+        let mut probed = Vec::new();
+        let more = links.receive(|link, wire, heard| {
+            let request = match heard {
+                Heard::Message(Ok(request)) => request,
+                Heard::Message(Err(refused)) => return counts.ignore(refused.name()),
+                Heard::Claim(claim) => {
+                    return probed.extend(engine.claimed(table, wire, claim.ip, claim.mac, now));
+                }
+            };
+            match engine.handle(table, &request, wire, now) {
+                Ok(outcome) => outcomes.push((link, outcome)),
+                Err(reason) => {
+                    counts.ignore(reason.name());
+                    say_ignored(quiet, reason, &request);
+                }
+            }
+        });
+        let echoes = links.echoes();
+        let more = more || !echoes.is_empty();
+        probed.extend(echoes.into_iter().flat_map(|ip| engine.echoed(table, ip, now)));
+        for (link, outcome) in outcomes {
+            self.take_on(batch, link, outcome, now);
+        }
+        for probed in probed {
+            self.take_on_probed(batch, probed, now);
+        }
+        more
+    }
+
+    /// Adds an outcome to a batch, with what it means for addresses on their way back.
+    pub(super) fn take_on(&mut self, batch: &mut Batch, link: usize, outcome: Outcome, now: Moment) {
+        if let Some(ip) = outcome.granted {
+            self.leaving.keep(ip);
+        }
+        if let Some(take_back) = outcome.take_back {
+            self.leaving.add(take_back, now);
+        }
+        if outcome.unprobed && self.quiet.may_say("probes", "") {
+            warn!("{MOST} addresses are being probed: others are offered without a probe meanwhile");
+        }
+        batch.add(link, outcome);
+    }
+
+    /// What a release comes to is said when the address is free.
+    fn log(&self, note: Note) {
+        let what = match note {
+            Note::Allocated(_) => "allocated",
+            Note::Declined(_) => "declined",
+            Note::Released(_) => return,
+            Note::InUse { ip, by } => return self.log_in_use(ip, by),
+        };
+        if let Some(lease) = self.table.get(note.ip()) {
+            self.log_line(what, lease.ip, lease.mac);
+        }
+    }
+
+    /// Disk, kernel, wire: in this order (promise 1).
+    pub(super) fn commit(&mut self, mut batch: Batch, now: Now) {
+        if batch.is_empty() {
+            return;
+        }
+        let failed = self.write(&batch.writes, now);
+        if !failed.is_empty() {
+            let covered = |ip| {
+                let lease = self.table.get(ip)?;
+                (lease.expires <= lease.durable_until).then_some(lease.durable_until)
+            };
+            let held_back = batch.forget(&failed, covered);
+            let count = self.counts.ignored.entry("not_durable").or_default();
+            *count = count.saturating_add(u64::try_from(held_back).unwrap_or(u64::MAX));
+        }
+        self.tell_kernel(&batch);
+        self.links.ask(&batch.probes);
+        let sent = self.links.send(&batch.replies, &mut self.counts);
+        let took = Now::read().moment.since(now.moment);
+        for _ in 0..sent {
+            self.metrics.replies.record(took);
+        }
+        for note in batch.notes {
+            self.log(note);
+        }
+    }
+
+    fn tell_kernel(&mut self, batch: &Batch) {
+        let Some(fast) = &mut self.fast else { return };
+        let mut faults = Vec::new();
+        for (_, change) in &batch.kernel {
+            let done = match change {
+                KernelChange::Put { key, entry, template } => template
+                    .as_deref()
+                    .map_or(Ok(()), |template| fast.put_template(entry.template, template))
+                    .and_then(|()| fast.put_lease(*key, entry)),
+                KernelChange::Template { slot, template } => fast.put_template(*slot, template),
+                KernelChange::Suspend(key) => fast.suspend(*key).map(|_| ()),
+            };
+            faults.extend(done.err());
+        }
+        for (ip, until) in &batch.writes {
+            let key = self.engine.key_of(&self.table, *ip);
+            faults.extend(key.and_then(|key| extend(fast, key, *ip, *until).err()));
+        }
+        for fault in faults {
+            if self.quiet.may_say("fast path", "") {
+                warn!("{fault}; the agent answers these clients");
+            }
+        }
+    }
+
+    /// Looks after what changes by itself: does the disk take leases again, are the interfaces still
+    /// where they were, is the program still attached, is there room for templates?
+    fn look(&mut self) {
+        let now = Now::read();
+        self.try_disk_again(now);
+        if let Some(fast) = &mut self.fast
+            && let Err(fault) = fast.check()
+            && self.quiet.may_say("attachment", "")
+        {
+            warn!("{fault}");
+        }
+        self.look_for_templates(now.moment);
+        self.follow();
+    }
+
+    fn look_for_templates(&mut self, now: Moment) {
+        let Some(fast) = &mut self.fast else { return };
+        if !self.engine.templates().is_full() || now < self.recycle_after {
+            return;
+        }
+        self.recycle_after = now.after(RECYCLE_AFTER);
+        match adopt::used_slots(fast) {
+            Ok(used) => {
+                self.engine.templates().recycle(&used);
+                // A program run may still be reading a template that lost its last entry.
+                fast.settle();
+            }
+            Err(fault) => warn!("{fault}"),
+        }
+    }
+}
+
+/// Lets the kernel renew up to a later horizon, now that it is on disk.
+///
+/// A renewal by the kernel between the reading and the writing is set back by this, until its event
+/// is read and [`FastPath::keep_renewal`] puts it right.
+fn extend(fast: &mut FastPath, key: LeaseKey, ip: Ipv4Addr, until: Moment) -> Result<(), FastPathError> {
+    match fast.lease(key)? {
+        Some(entry) if entry.ip == ip.octets() && entry.horizon < until.0 => {
+            fast.put_lease(key, &maps::Lease { horizon: until.0, ..entry })
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Counts {
+    pub(super) fn ignore(&mut self, reason: &'static str) {
+        let count = self.ignored.entry(reason).or_default();
+        *count = count.saturating_add(1);
+    }
+}
+
+/// What an operator should know of: once a minute at most for each reason.
+fn say_ignored(quiet: &mut Quiet, reason: Ignored, request: &crate::engine::request::Request) {
+    let client = super::mac_text(request.facts.mac);
+    match reason {
+        Ignored::NoFreeAddress if quiet.may_say("no free address", "") => {
+            warn!("no free address for {client}: the pool is empty");
+        }
+        Ignored::UnknownRelay => {
+            let relay = Ipv4Addr::from(request.facts.giaddr);
+            if quiet.may_say("unknown relay", "") {
+                warn!("ignored {client} through relay {relay}: it is in no network's `relays`");
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,293 @@
+//! `xdhcpd run`: the agent's wiring. Starts its parts in order, and stops them in order.
+//!
+//! - the **core** ([`core`]) on a thread of its own: table, engine, journal, maps, sockets
+//! - the **HTTP** servers: on the unix socket, and on TCP if configured
+//! - the **signals**: SIGHUP reloads, SIGTERM and SIGINT stop
+//!
+//! The core is asked through [`crate::control::Handle`]; nobody else touches what it owns.
+
+mod adopt;
+mod answers;
+mod batch;
+pub mod core;
+mod disk;
+mod links;
+mod options;
+pub mod own_address;
+mod places;
+mod probes;
+mod quiet;
+mod reload;
+mod take_back;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::clock::{Moment, Now};
+use crate::config::{Config, FastPathMode};
+use crate::control;
+use crate::engine::served::Place;
+use crate::fastpath::FastPath;
+use crate::http::{self, AgentMetrics};
+use crate::lease::{Journal, Loaded, Table};
+
+use self::core::Core;
+use self::links::Links;
+pub use self::options::{ConfigSource, RunOptions};
+use self::own_address::OwnAddresses;
+use self::reload::Prepared;
+
+/// New configurations that may wait for the core.
+const RELOADS: usize = 1;
+
+/// Runs the agent until a signal ends it.
+pub fn run(options: &RunOptions) -> Result<()> {
+    let prepared = reload::prepare(options)?;
+    // Before anything else is touched: whoever has the lease file is the agent of this name.
+    let leases = open_journal(&prepared.config)?;
+    let name = prepared.config.name.clone();
+    let listen = prepared.config.http;
+    let socket = options.socket(&prepared.config);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        // From here on a signal does not end the agent half-way.
+        let signals = Signals::catch()?;
+        let socket = http::Socket::bind(&socket)?;
+        let tcp = match listen {
+            Some(address) => Some(
+                tokio::net::TcpListener::bind(address)
+                    .await
+                    .with_context(|| format!("http.listen: cannot listen on {address}"))?,
+            ),
+            None => None,
+        };
+        let (handle, questions) = control::channel();
+        let metrics = Arc::new(AgentMetrics::default());
+        let stop = CancellationToken::new();
+        let (configs, reloads) = mpsc::channel(RELOADS);
+        let core = start_core(prepared, leases, Arc::clone(&metrics), questions, reloads, stop.clone())?;
+        let source = http::Source { handle, metrics };
+        let mut served = JoinSet::new();
+        served.spawn(http::serve_unix(socket, http::private(source.clone()), stop.clone()));
+        if let Some(listener) = tcp {
+            served.spawn(http::serve_tcp(listener, http::public(source), stop.clone()));
+        }
+        signals.watch(options, &configs, &stop).await;
+        stop.cancel();
+        let core = tokio::task::spawn_blocking(move || core.join()).await?;
+        served.join_all().await;
+        match core {
+            Ok(ended) => ended?,
+            Err(_) => anyhow::bail!("the core ended by a fault of its own: please report this"),
+        }
+        if options.detach_on_exit {
+            crate::fastpath::detach(&name)?;
+        }
+        info!("stopped");
+        Ok(())
+    })
+}
+
+/// The thread of the core, once it is ready to serve.
+fn start_core(
+    prepared: Prepared,
+    leases: (Journal, Loaded),
+    metrics: Arc<AgentMetrics>,
+    questions: mpsc::Receiver<control::Question>,
+    reloads: mpsc::Receiver<Prepared>,
+    stop: CancellationToken,
+) -> Result<std::thread::JoinHandle<Result<()>>> {
+    let (ready, started) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new().name("core".into()).spawn(move || {
+        // Whatever ends the core ends the agent.
+        let _stops = stop.clone().drop_guard();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            match take_and_build(prepared, leases, metrics) {
+                Ok(core) => {
+                    let _ = ready.send(Ok(()));
+                    let ended = core.run(questions, reloads, stop).await;
+                    if let Some(addresses) = ended.addresses {
+                        addresses.give_back();
+                    }
+                    Ok(())
+                }
+                Err(fault) => {
+                    let _ = ready.send(Err(fault));
+                    Ok(())
+                }
+            }
+        })
+    })?;
+    started.recv().context("the core ended before it had begun")??;
+    Ok(thread)
+}
+
+/// The core, on interfaces that have the addresses it answers from.
+fn take_and_build(prepared: Prepared, leases: (Journal, Loaded), metrics: Arc<AgentMetrics>) -> Result<Core> {
+    let addresses = OwnAddresses::take(&prepared.config)?;
+    match build_core(prepared, leases, metrics) {
+        Ok(mut core) => {
+            core.addresses = Some(addresses);
+            Ok(core)
+        }
+        Err(fault) => {
+            addresses.give_back();
+            Err(fault)
+        }
+    }
+}
+
+/// The lease file, locked, and what it says.
+fn open_journal(config: &Config) -> Result<(Journal, Loaded)> {
+    let (journal, loaded) = Journal::open(&config.leases.dir, &config.name, Now::read())?;
+    for note in &loaded.notes {
+        warn!("{}: {note}", journal.path().display());
+    }
+    Ok((journal, loaded))
+}
+
+/// The core, serving.
+fn build_core(
+    prepared: Prepared,
+    (journal, loaded): (Journal, Loaded),
+    metrics: Arc<AgentMetrics>,
+) -> Result<Core> {
+    let Prepared { config, places } = prepared;
+    let mut table = Table::new(&config);
+    table.load(loaded);
+    let mut core = Core {
+        engine: adopt::alone(&config, &places),
+        table,
+        journal,
+        fast: None,
+        fast_fault: None,
+        links: Links::new()?,
+        counts: core::Counts::default(),
+        metrics,
+        leaving: take_back::Leaving::default(),
+        more: false,
+        disk: disk::Disk::default(),
+        unserved: Vec::new(),
+        recycle_after: Moment::NEVER,
+        events: Vec::new(),
+        quiet: quiet::Quiet::default(),
+        addresses: None,
+        config,
+    };
+    core.begin(&places, Now::read())?;
+    Ok(core)
+}
+
+/// The program on every interface that wants it; without it the slow path serves.
+fn start_fast_path(config: &Config, places: &[Place]) -> (Option<FastPath>, Option<String>) {
+    if config.fast_path.mode == FastPathMode::Off {
+        if let Err(fault) = crate::fastpath::detach(&config.name) {
+            warn!("{fault}");
+        }
+        return (None, None);
+    }
+    let interfaces: BTreeMap<String, u32> = config
+        .networks
+        .iter()
+        .zip(places)
+        .map(|(network, place)| (network.interface.clone(), place.wire.interface))
+        .collect();
+    let interfaces: Vec<_> =
+        interfaces.into_iter().map(|(name, index)| (name, index, config.fast_path.mode)).collect();
+    match FastPath::start(&config.name, config.fast_path.log, capacity(config), &interfaces) {
+        // What became of each interface has been said where it was tried.
+        Ok(fast) => (Some(fast), None),
+        Err(fault) => {
+            error!("{fault}; the agent answers alone");
+            // What nobody keeps up to date must not be adopted later.
+            if let Err(fault) = crate::fastpath::detach(&config.name) {
+                warn!("{fault}");
+            }
+            (None, Some(format!("{fault}; the agent answers alone")))
+        }
+    }
+}
+
+/// How many clients the kernel may have to know: every address that can be given.
+fn capacity(config: &Config) -> u32 {
+    let of_range = |range: &std::ops::RangeInclusive<std::net::Ipv4Addr>| {
+        range.end().to_bits().saturating_sub(range.start().to_bits()).saturating_add(1)
+    };
+    config
+        .networks
+        .iter()
+        .map(|network| {
+            let ranges = network.ranges.iter().map(|pool| of_range(&pool.range));
+            let reserved = u32::try_from(network.reservations.len()).unwrap_or(u32::MAX);
+            ranges.fold(reserved, u32::saturating_add)
+        })
+        .fold(0, u32::saturating_add)
+}
+
+/// The signals that the agent listens to.
+struct Signals {
+    reload: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self> {
+        Ok(Self {
+            reload: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// SIGHUP hands the core a new configuration; returns when the agent shall stop.
+    async fn watch(self, options: &RunOptions, configs: &mpsc::Sender<Prepared>, stop: &CancellationToken) {
+        let Self { mut reload, mut terminate, mut interrupt } = self;
+        let reloads = async {
+            while reload.recv().await.is_some() {
+                if let Some(prepared) = prepare_again(options) {
+                    // A core that is busy takes it later; a signal to stop is not kept waiting by it.
+                    let _ = configs.send(prepared).await;
+                }
+            }
+            // No more of these can come; the others decide.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = stop.cancelled() => {}
+            () = reloads => {}
+        }
+    }
+}
+
+/// The new configuration; none: what is wrong with it has been said.
+fn prepare_again(options: &RunOptions) -> Option<Prepared> {
+    match reload::prepare(options) {
+        Ok(prepared) => {
+            info!("reloading");
+            Some(prepared)
+        }
+        Err(fault) => {
+            for line in format!("{fault:#}").lines() {
+                error!("{line}");
+            }
+            error!("the configuration stays as it was");
+            None
+        }
+    }
+}
+
+/// A MAC as people write it.
+fn mac_text(mac: [u8; 6]) -> String {
+    crate::report::Mac(mac).to_string()
+}

@@ -1,0 +1,90 @@
+//! What an agent is started with, and the configuration that this makes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::config::{self, Config, Flags, LoadError};
+use crate::http;
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// This file.
+    File(PathBuf),
+    /// One network, said on the command line.
+    Flags(Flags),
+}
+
+/// What `xdhcpd run` was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Where the configuration comes from.
+    pub source: ConfigSource,
+    /// The agent's name, in place of the configuration's; a valid one.
+    pub name: Option<String>,
+    /// Where HTTP is served, in place of the configuration's.
+    pub http: Option<SocketAddr>,
+    /// The unix socket, in place of the one that the name gives.
+    pub socket: Option<PathBuf>,
+    /// Whether program, maps and link go with the agent instead of outliving it.
+    pub detach_on_exit: bool,
+}
+
+impl RunOptions {
+    /// Reads the configuration, with what the command line puts in its place.
+    pub fn load(&self) -> Result<Config, LoadError> {
+        let mut config = match &self.source {
+            ConfigSource::File(path) => config::load(path)?,
+            ConfigSource::Flags(flags) => {
+                config::from_flags(flags).map_err(|problems| LoadError::Invalid { problems })?
+            }
+        };
+        if let Some(name) = &self.name {
+            config.name.clone_from(name);
+        }
+        config.http = self.http.or(config.http);
+        Ok(config)
+    }
+
+    /// Where the command line finds the agent.
+    pub fn socket(&self, config: &Config) -> PathBuf {
+        self.socket.clone().unwrap_or_else(|| http::path_of(&config.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> RunOptions {
+        let flags = Flags {
+            interface: Some("eth1".into()),
+            subnet: Some("10.9.0.0/24".into()),
+            range: Some("10.9.0.100-10.9.0.200".into()),
+            ..Flags::default()
+        };
+        RunOptions {
+            source: ConfigSource::Flags(flags),
+            name: None,
+            http: None,
+            socket: None,
+            detach_on_exit: false,
+        }
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_configuration() {
+        let options =
+            RunOptions { name: Some("lab".into()), http: Some(([127, 0, 0, 1], 9200).into()), ..options() };
+        let config = options.load().unwrap();
+        assert_eq!((config.name.as_str(), config.http), ("lab", options.http));
+        assert_eq!(options.socket(&config), PathBuf::from("/run/xdhcpd/lab.sock"));
+    }
+
+    #[test]
+    fn what_the_command_line_leaves_out_is_the_configurations() {
+        let plain = options().load().unwrap();
+        assert_eq!(plain.name, "default");
+        assert_eq!(options().socket(&plain), PathBuf::from("/run/xdhcpd/default.sock"));
+    }
+}

@@ -1,0 +1,191 @@
+//! A new configuration, checked and with its places found, takes the place of the old one.
+//!
+//! What fails leaves everything as it was: [`prepare`] does all that can fail for the operator's
+//! sake before the core hears of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use anyhow::{Result, bail};
+use tracing::{error, info, warn};
+
+use crate::clock::Now;
+use crate::config::{self, Config, FastPathMode};
+use crate::engine::served::Place;
+use crate::server::port::ServerPort;
+use crate::server::socket::Link;
+
+use super::core::Core;
+use super::options::{ConfigSource, RunOptions};
+use super::{adopt, capacity, own_address, places, start_fast_path};
+
+/// A configuration that can be served on this machine now.
+pub struct Prepared {
+    /// The configuration.
+    pub config: Config,
+    /// Where its networks are.
+    pub places: Vec<Place>,
+}
+
+/// Reads and checks the configuration; the error lists all that is wrong, a line each.
+pub fn prepare(options: &RunOptions) -> Result<Prepared> {
+    let config = options.load()?;
+    let mut problems = config::check_host(&config);
+    problems.extend(own_address::check(&config));
+    if !problems.is_empty() {
+        let lines: Vec<String> = problems
+            .iter()
+            .map(|problem| match options.source {
+                ConfigSource::File(_) => problem.to_string(),
+                ConfigSource::Flags(_) => format!("{}: {}", config::flag_for(&problem.path), problem.message),
+            })
+            .collect();
+        bail!("{}", lines.join("\n"));
+    }
+    let places = places::places(&config)?;
+    Ok(Prepared { config, places })
+}
+
+impl Core {
+    /// Serves a new configuration from the next message on.
+    pub(super) fn reload(&mut self, prepared: Prepared) {
+        let new = &prepared.config;
+        if new.name != self.config.name || new.leases.dir != self.config.leases.dir {
+            error!(
+                "the new configuration changes `name` or `leases.dir`: it takes a restart; nothing is changed"
+            );
+            return;
+        }
+        if new.http != self.config.http {
+            warn!("`http` is changed by a restart alone: it stays as it was");
+        }
+        if new.log != self.config.log {
+            warn!("`log` is changed by a restart alone: it stays as it was");
+        }
+        match self.change_over(prepared) {
+            Ok(()) => info!(networks = self.config.networks.len(), "the configuration is served"),
+            Err(fault) => error!("{fault:#}; the configuration stays as it was"),
+        }
+    }
+
+    /// Looks whether the interfaces are still where they were. One that was made again has another
+    /// index; and an address or a MAC may have been changed.
+    pub(super) fn follow(&mut self) {
+        let before: Vec<Place> = self.engine.served().iter().map(|served| served.place).collect();
+        let (places, unserved) = places::follow(&self.config, &before);
+        for problem in &unserved {
+            if self.quiet.may_say("unserved", problem) {
+                warn!("{problem}; nothing is served there until it is back");
+            }
+        }
+        self.unserved = unserved;
+        if places == before {
+            return;
+        }
+        match self.change_over(Prepared { config: self.config.clone(), places }) {
+            Ok(()) => info!("the interfaces have changed, and are served as they are now"),
+            Err(fault) if self.quiet.may_say("follow", "") => warn!("the interfaces have changed: {fault:#}"),
+            Err(_) => {}
+        }
+    }
+
+    /// Goes over to another configuration, or other places; an error: nothing is changed.
+    fn change_over(&mut self, prepared: Prepared) -> Result<()> {
+        let Prepared { mut config, places } = prepared;
+        self.change_addresses(&config)?;
+        if let Err(fault) = self.open_links(&config, &places) {
+            let served = self.config.clone();
+            if let Err(fault) = self.change_addresses(&served) {
+                error!("{fault:#}");
+            }
+            return Err(fault);
+        }
+        // What the kernel renewed by the old configuration counts by that.
+        self.catch_up(Now::read());
+        let had_fast_path = self.fast.is_some();
+        self.change_fast_path(&config, &places);
+        self.engine.forget_probes(&mut self.table);
+        self.counts.probes = self.counts.probes.plus(self.engine.probe_counts());
+        self.table.reconfigure(&config);
+        self.publish(&config, &places);
+        if had_fast_path && self.fast.is_none() {
+            // The last that the kernel did is not known.
+            adopt::keep_to_horizons(&mut self.table, &HashSet::new());
+        }
+        let keep: Vec<u32> = places.iter().map(|place| place.wire.interface).collect();
+        self.links.retain(|index| keep.contains(&index));
+        // These two are as they were at the start.
+        config.http = self.config.http;
+        config.log = self.config.log;
+        self.config = config;
+        Ok(())
+    }
+
+    /// Attaches the program as the new configuration wants it.
+    fn change_fast_path(&mut self, config: &Config, places: &[Place]) {
+        let is_missing = self.fast.is_none() && config.fast_path.mode != FastPathMode::Off;
+        if is_missing || needs_other_fast_path(&self.config, config) {
+            // What is pinned stays, and is taken over by the new one.
+            self.fast = None;
+            (self.fast, self.fast_fault) = start_fast_path(config, places);
+        } else if let Some(fast) = &mut self.fast
+            && let Err(fault) = fast.check()
+        {
+            warn!("{fault}");
+        }
+    }
+
+    fn change_addresses(&mut self, config: &Config) -> Result<()> {
+        self.addresses.as_mut().map_or(Ok(()), |addresses| addresses.change(config))
+    }
+
+    /// Links for interfaces that have none yet.
+    pub(super) fn open_links(&mut self, config: &Config, places: &[Place]) -> Result<()> {
+        let interfaces: BTreeMap<u32, &str> = config
+            .networks
+            .iter()
+            .zip(places)
+            .map(|(network, place)| (place.wire.interface, network.interface.as_str()))
+            .collect();
+        let mut opened = Vec::new();
+        for (index, name) in interfaces {
+            if !self.links.has(index) {
+                opened.push((Link::open(name)?, ServerPort::claim(name)?));
+            }
+        }
+        for (link, port) in opened {
+            self.links.add(link, port)?;
+        }
+        Ok(())
+    }
+
+    /// A new engine, in the kernel too; without the kernel where that does not take it.
+    fn publish(&mut self, config: &Config, places: &[Place]) {
+        if let Some(mut fast) = self.fast.take() {
+            let changed = adopt::change(&mut fast, config, places, &self.table);
+            let watched = changed.map_err(anyhow::Error::from).and_then(|engine| {
+                self.links.watch_fast_path(&fast)?;
+                Ok(engine)
+            });
+            match watched {
+                Ok(engine) => {
+                    self.engine = engine;
+                    self.fast = Some(fast);
+                    return;
+                }
+                Err(fault) => {
+                    drop(fast);
+                    self.lose_fast_path(&fault);
+                }
+            }
+        }
+        self.engine = adopt::alone(config, places);
+    }
+}
+
+/// Whether the program has to be attached elsewhere, or otherwise, or to know more clients.
+fn needs_other_fast_path(old: &Config, new: &Config) -> bool {
+    let interfaces = |config: &Config| -> BTreeSet<String> {
+        config.networks.iter().map(|network| network.interface.clone()).collect()
+    };
+    old.fast_path != new.fast_path || interfaces(old) != interfaces(new) || capacity(old) < capacity(new)
+}
