@@ -1,0 +1,29 @@
+//! Shared harness of everything that needs root, a namespace, a real client or a real relay.
+//!
+//! - [`netns`]: network namespaces joined by veth pairs
+//! - [`server`]: the real agent, as a process in a namespace
+//! - [`clients`]: dhclient, udhcpc and dhcpcd, as processes that cannot touch the host
+//! - [`perfdhcp`]: Kea's load generator, and what it reports
+//! - [`tap`], [`capture`]: frames on an interface, and tshark's judgement of them
+//! - [`frames`], [`exchange`]: frames built by hand, and the replies to them
+//! - [`program`]: the XDP program alone, run on one frame at a time
+//! - [`random`]: numbers from a seed
+//! - [`wait`]: bounded waits on a condition
+//! - [`skip`]: how a test says that it did not run
+//!
+//! All that a test starts ends with the value that stands for it. What a killed test left behind,
+//! the next run removes ([`netns::NetNs`]).
+
+pub mod capture;
+pub mod clients;
+pub mod exchange;
+pub mod frames;
+pub mod netns;
+pub mod perfdhcp;
+pub mod program;
+pub mod random;
+pub mod scene;
+pub mod server;
+pub mod skip;
+pub mod tap;
+pub mod wait;

@@ -1,0 +1,141 @@
+//! What replies and renewals take from the maps, and leave in them: templates unaltered (checklist row
+//! 55), times of the boot clock alone (row 61), all of a change or none, and nothing without room.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use xdhcpd_common::counters::Counter;
+use xdhcpd_common::maps::{Lease, LeaseState};
+use xdhcpd_common::times::SECOND;
+use xdhcpd_tests::frames::FrameBuilder;
+use xdhcpd_tests::program::{PASS, TX};
+use xdhcpd_tests::scene::*;
+
+/// Options as an agent renders them; 119 is compressed, 121 has the default route in it.
+const RENDERED: &[(u8, &[u8])] = &[
+    (1, &[255, 255, 255, 0]),
+    (121, &[24, 10, 8, 7, 10, 9, 0, 1, 0, 10, 9, 0, 1]),
+    (6, &[10, 9, 0, 53, 10, 9, 0, 54]),
+    (12, b"node-1"),
+    (15, b"example.net"),
+    (26, &[0x23, 0x28]),
+    (28, &[10, 9, 0, 255]),
+    (42, &[10, 9, 0, 123]),
+    (43, &[6, 1, 8]),
+    (66, b"boot.example.net"),
+    (67, b"undionly.kpxe"),
+    (119, b"\x03lab\x07example\x03net\x00\x02hq\xc0\x04"),
+    (150, &[10, 9, 0, 3]),
+    (224, &[0, 255, 82, 53]),
+];
+
+#[test]
+fn c55_options_come_unaltered_and_in_order_from_the_template() {
+    let mut encoded = Vec::new();
+    for (code, value) in RENDERED {
+        encoded.extend([*code, u8::try_from(value.len()).expect("short")]);
+        encoded.extend(*value);
+    }
+    let Some(mut scene) = Scene::set_with(server(), template_with(&encoded), lease()) else { return };
+    for frame in [discover(), selecting(), renewing(), discover().option(61, &[1, 2, 3])] {
+        let reply = scene.answer(&frame);
+        for (code, value) in RENDERED {
+            assert_eq!(reply.option(*code), Some(*value), "option {code}");
+        }
+        let codes: Vec<_> = RENDERED.iter().map(|(code, _)| *code).collect();
+        assert!(reply.codes().windows(codes.len()).any(|part| part == codes), "{:?}", reply.codes());
+    }
+}
+
+#[test]
+fn c61_leases_end_by_the_boot_clock_which_no_step_of_the_time_of_day_moves() {
+    let Some(mut scene) = Scene::set() else { return };
+    let before = now();
+    scene.answer(&renewing());
+    let times = before..=now();
+    let full = u64::from(LEASE_TIME) * SECOND;
+    let renewed = scene.0.lease(key()).expect("the lease");
+    assert!(times.contains(&(renewed.expires - full)), "{renewed:?}");
+    assert!(times.contains(&renewed.answered), "{renewed:?}");
+    let [event] = scene.0.events()[..] else { panic!("one event") };
+    assert!(times.contains(&event.at), "{event:?}");
+    assert_eq!(event.expires, renewed.expires);
+    // Seconds around now decide; the time of day is decades away.
+    scene.0.set_lease(key(), Lease { expires: now() + 10 * SECOND, ..lease() });
+    scene.answer(&discover());
+    scene.0.set_lease(key(), Lease { expires: now(), ..lease() });
+    scene.passes_built(&discover(), Counter::Expired);
+}
+
+/// A frame longer than its reply.
+fn long(frame: &FrameBuilder) -> Vec<u8> {
+    frame.clone().with(|frame| frame.least_payload = 548).build()
+}
+
+#[test]
+fn a_frame_that_cannot_be_resized_goes_up_and_changes_nothing() {
+    const METADATA: [u8; 8] = *b"metadata";
+    let Some(mut scene) = Scene::set() else { return };
+    let before = scene.0.lease(key());
+    for (number, frame) in [discover(), renewing()].iter().enumerate() {
+        let frame = long(frame);
+        let outcome = scene.0.run_after_metadata(&METADATA, &frame);
+        assert_eq!(outcome.action, PASS);
+        assert_eq!(outcome.frame, [&METADATA[..], &frame].concat());
+        assert_eq!(scene.0.count(Counter::NoRoom), number as u64 + 1);
+    }
+    assert_eq!(scene.0.lease(key()), before);
+    assert!(scene.0.events().is_empty());
+    assert_eq!(scene.0.run(&long(&renewing())).action, TX, "without metadata there is room");
+}
+
+/// Tells another thread to end.
+struct StopsAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopsAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_lease_that_is_changed_while_it_is_renewed_is_one_or_the_other() {
+    let Some(mut scene) = Scene::set() else { return };
+    let ours = lease();
+    // Another's by now, and not bound: a renewal of ours must leave no trace on it.
+    let others = Lease {
+        ip: [10, 9, 0, 101],
+        state: LeaseState::OFFERED,
+        expires: ours.expires + SECOND,
+        horizon: ours.horizon + SECOND,
+        ..ours
+    };
+    scene.0.set_lease(key(), ours);
+    let mut leases = scene.0.leases();
+    let frame = renewing().build();
+    let done = AtomicBool::new(false);
+    let mut answers = 0;
+    std::thread::scope(|threads| {
+        // Also when an assertion fails, or the scope would wait for ever.
+        let _stop = StopsAtEnd(&done);
+        threads.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                leases.set(key(), others);
+                leases.set(key(), ours);
+            }
+        });
+        for _ in 0..20_000 {
+            answers += u32::from(scene.0.run(&frame).action == TX);
+            let seen = scene.0.lease(key()).expect("the lease");
+            if seen.ip == ours.ip {
+                let Lease { expires, answered, .. } = seen;
+                assert_eq!(seen, Lease { expires, answered, ..ours });
+                assert_eq!(expires == ours.expires, answered == 0, "{seen:?}");
+            } else {
+                assert_eq!(seen, others);
+            }
+        }
+    });
+    assert_eq!(scene.0.count(Counter::AnsweredAck), u64::from(answers));
+    assert_ne!(answers, 0);
+    assert_ne!(answers, 20_000);
+}
