@@ -1,7 +1,7 @@
 //! The slow path's sockets on real interfaces: a veth pair in a network namespace of its own.
 
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::net::UdpSocket;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,30 +14,12 @@ use xdhcpd::server::gate::gate;
 use xdhcpd::server::port::{PortError, ServerPort};
 use xdhcpd::server::socket::{Link, LinkError, Stopped};
 use xdhcpd_common::checksum::Sum;
+use xdhcpd_tests::skip::{is_root, this_test};
 
 /// How long a frame may take from one end of the pair to the other.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long nothing must come for it to count as nothing.
 const SILENCE: Duration = Duration::from_millis(50);
-
-/// Whether this thread may make namespaces; else the skip is noted where the runner shows it.
-fn is_root() -> bool {
-    let is_root = rustix::process::geteuid().is_root();
-    if !is_root {
-        let name = std::thread::current().name().unwrap_or_default().to_owned();
-        let line = format!("{name}\tneeds root: it makes a network namespace\n");
-        match std::env::var_os("XDHCPD_SKIPS") {
-            Some(path) => std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(path)
-                .and_then(|mut file| file.write_all(line.as_bytes()))
-                .unwrap(),
-            None => eprint!("skipped: {line}"),
-        }
-    }
-    is_root
-}
 
 /// Moves this test's thread to a namespace of its own, with `server` and `client` joined there.
 fn enter_lab() {
@@ -141,7 +123,7 @@ fn xids(requests: &[Result<Request, Ignored>]) -> Vec<u32> {
 
 #[test]
 fn g01_a_request_arrives_with_its_tags() {
-    if !is_root() {
+    if !is_root(&this_test()) {
         return;
     }
     enter_lab();
@@ -159,7 +141,7 @@ fn g01_a_request_arrives_with_its_tags() {
 
 #[test]
 fn what_is_no_request_or_not_for_us_does_not_arrive() {
-    if !is_root() {
+    if !is_root(&this_test()) {
         return;
     }
     enter_lab();
@@ -176,7 +158,7 @@ fn what_is_no_request_or_not_for_us_does_not_arrive() {
 
 #[test]
 fn what_we_send_does_not_come_back() {
-    if !is_root() {
+    if !is_root(&this_test()) {
         return;
     }
     enter_lab();
@@ -188,7 +170,7 @@ fn what_we_send_does_not_come_back() {
 
 #[test]
 fn five_hundred_frames_at_once_arrive_whole() {
-    if !is_root() {
+    if !is_root(&this_test()) {
         return;
     }
     enter_lab();
@@ -203,7 +185,7 @@ fn five_hundred_frames_at_once_arrive_whole() {
 
 #[test]
 fn a_reply_reaches_a_client_without_an_address() {
-    if !is_root() {
+    if !is_root(&this_test()) {
         return;
     }
     enter_lab();
@@ -220,7 +202,7 @@ fn a_reply_reaches_a_client_without_an_address() {
 
 #[test]
 fn a_frame_too_long_to_send_does_not_hold_up_the_others() {
-    if !is_root() {
+    if !is_root(&this_test()) {
         return;
     }
     enter_lab();
@@ -233,7 +215,7 @@ fn a_frame_too_long_to_send_does_not_hold_up_the_others() {
 
 #[test]
 fn a_frame_too_long_to_receive_is_counted() {
-    if !is_root() {
+    if !is_root(&this_test()) {
         return;
     }
     enter_lab();
@@ -248,7 +230,7 @@ fn a_frame_too_long_to_receive_is_counted() {
 
 #[test]
 fn frames_that_nobody_takes_are_counted_when_the_buffer_is_full() {
-    if !is_root() {
+    if !is_root(&this_test()) {
         return;
     }
     enter_lab();
@@ -265,7 +247,7 @@ fn frames_that_nobody_takes_are_counted_when_the_buffer_is_full() {
 
 #[test]
 fn a_link_that_goes_down_says_so_and_works_again_when_it_is_up() {
-    if !is_root() {
+    if !is_root(&this_test()) {
         return;
     }
     enter_lab();
@@ -285,7 +267,7 @@ fn a_link_that_goes_down_says_so_and_works_again_when_it_is_up() {
 
 #[test]
 fn a_link_that_is_deleted_says_so() {
-    if !is_root() {
+    if !is_root(&this_test()) {
         return;
     }
     enter_lab();
@@ -300,7 +282,7 @@ fn a_link_that_is_deleted_says_so() {
 
 #[test]
 fn another_server_on_port_67_is_a_clear_error() {
-    if !is_root() {
+    if !is_root(&this_test()) {
         return;
     }
     enter_lab();
@@ -315,7 +297,7 @@ fn another_server_on_port_67_is_a_clear_error() {
 
 #[test]
 fn a_server_that_would_share_port_67_is_noticed() {
-    if !is_root() {
+    if !is_root(&this_test()) {
         return;
     }
     enter_lab();
@@ -328,7 +310,7 @@ fn a_server_that_would_share_port_67_is_noticed() {
 
 #[test]
 fn c35_a_unicast_renewal_is_not_answered_with_port_unreachable() {
-    if !is_root() {
+    if !is_root(&this_test()) {
         return;
     }
     enter_lab();
@@ -347,7 +329,7 @@ fn c35_a_unicast_renewal_is_not_answered_with_port_unreachable() {
 
 #[test]
 fn a_missing_capability_is_named() {
-    if !is_root() {
+    if !is_root(&this_test()) {
         return;
     }
     enter_lab();

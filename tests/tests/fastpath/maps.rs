@@ -1,0 +1,181 @@
+//! The maps: entries written, suspended, carried over into a larger map, or left alone.
+
+use xdhcpd::config::FastPathMode;
+use xdhcpd::fastpath::FastPathError;
+use xdhcpd_common::maps::{Event, EventKind, Lease, LeaseState, Server, Wire};
+
+use super::scene::*;
+
+#[test]
+fn events_wait_for_the_next_agent_and_come_once() {
+    Scene::play("events", |scene| {
+        let mut first = scene.start(FastPathMode::Auto);
+        let mut events = Vec::new();
+        assert!(!first.drain(&mut events), "an idle ring holds less than one call's limit");
+        drop(first);
+        let mut second = scene.start(FastPathMode::Auto);
+        second.settle();
+        while second.drain(&mut events) {}
+        let drained = events.len();
+        assert!(!second.drain(&mut events));
+        assert_eq!(events.len(), drained);
+    });
+}
+
+#[test]
+fn a_lease_is_written_suspended_and_removed() {
+    Scene::play("lease", |scene| {
+        let mut fast_path = scene.start(FastPathMode::Auto);
+        assert_eq!(fast_path.suspend(key(1)).unwrap(), None);
+        assert_eq!(fast_path.lease(key(1)).unwrap(), None);
+        fast_path.put_lease(key(1), &lease(1)).unwrap();
+        assert_eq!(fast_path.suspend(key(1)).unwrap(), Some(lease(1)));
+        fast_path.settle();
+        let suspended = Lease { state: LeaseState::SUSPENDED, ..lease(1) };
+        assert_eq!(fast_path.lease(key(1)).unwrap(), Some(suspended));
+        fast_path.put_lease(key(1), &lease(2)).unwrap();
+        assert_eq!(fast_path.leases().unwrap(), [(key(1), lease(2))]);
+        assert!(fast_path.remove_lease(key(1)).unwrap());
+        assert!(!fast_path.remove_lease(key(1)).unwrap());
+        assert_eq!(fast_path.leases().unwrap(), []);
+    });
+}
+
+#[test]
+fn a_renewal_that_a_write_of_ours_set_back_is_written_again() {
+    Scene::play("renewal", |scene| {
+        let mut fast_path = scene.start(FastPathMode::Off);
+        let renewed = |ip, expires| Event {
+            kind: EventKind::RENEWED,
+            key: key(1),
+            ip,
+            at: 20,
+            expires,
+            ..Event::default()
+        };
+        assert!(!fast_path.keep_renewal(&renewed(lease(1).ip, 2_000)).unwrap(), "there is no entry");
+        fast_path.put_lease(key(1), &lease(1)).unwrap();
+        assert!(!fast_path.keep_renewal(&renewed(lease(1).ip, 1_000)).unwrap(), "it is there already");
+        assert!(!fast_path.keep_renewal(&renewed(lease(2).ip, 2_000)).unwrap(), "of another address");
+        let declined = Event { kind: EventKind::SUSPENDED, ..renewed(lease(1).ip, 2_000) };
+        assert!(!fast_path.keep_renewal(&declined).unwrap(), "no renewal");
+        assert_eq!(fast_path.lease(key(1)).unwrap(), Some(lease(1)));
+
+        assert!(fast_path.keep_renewal(&renewed(lease(1).ip, 2_000)).unwrap());
+        let kept = Lease { expires: 2_000, answered: 20, ..lease(1) };
+        assert_eq!(fast_path.lease(key(1)).unwrap(), Some(kept));
+        fast_path.suspend(key(1)).unwrap();
+        assert!(fast_path.keep_renewal(&renewed(lease(1).ip, 3_000)).unwrap());
+        let suspended = Lease { expires: 3_000, state: LeaseState::SUSPENDED, ..kept };
+        assert_eq!(fast_path.lease(key(1)).unwrap(), Some(suspended), "it stays suspended");
+    });
+}
+
+#[test]
+fn a_full_map_and_a_template_too_many_are_said() {
+    Scene::play("full", |scene| {
+        let mut fast_path = scene.start_for(1, FastPathMode::Off);
+        let capacity = fast_path.lease_capacity();
+        let full = (0..=capacity).find_map(|n| fast_path.put_lease(key(n), &lease(n)).err());
+        let full = full.expect("there is no room for one more");
+        assert!(matches!(full, FastPathError::Full { map: "LEASES", .. }), "{full}");
+        assert_eq!(fast_path.leases().unwrap().len(), usize::try_from(capacity).unwrap());
+        fast_path.put_lease(key(0), &lease(9)).expect("an entry that is there can be changed");
+
+        let beyond = fast_path.put_template(fast_path.template_capacity(), &template(1));
+        assert!(matches!(beyond, Err(FastPathError::NoTemplate { .. })));
+    });
+}
+
+#[test]
+fn a_larger_map_of_leases_takes_over_what_the_smaller_one_held() {
+    Scene::play("grow", |scene| {
+        let mut small = scene.start_for(100, FastPathMode::Auto);
+        assert_eq!(small.lease_capacity(), 1024);
+        for n in 0..300 {
+            small.put_lease(key(n), &lease(n)).unwrap();
+        }
+        drop(small);
+        let large = scene.start_for(3000, FastPathMode::Auto);
+        assert_eq!(large.lease_capacity(), 8192);
+        let mut leases = large.leases().unwrap();
+        leases.sort_by_key(|(key, _)| *key);
+        assert_eq!(leases, (0..300).map(|n| (key(n), lease(n))).collect::<Vec<_>>());
+        assert!(!scene.pins().join("LEASES_old").exists());
+        drop(large);
+        assert_eq!(scene.start_for(100, FastPathMode::Auto).lease_capacity(), 8192, "never smaller");
+    });
+}
+
+#[test]
+fn a_move_to_a_larger_map_that_was_cut_short_is_finished() {
+    Scene::play("cut", |scene| {
+        let mut first = scene.start_for(100, FastPathMode::Auto);
+        first.put_lease(key(1), &lease(1)).unwrap();
+        first.put_lease(key(2), &lease(2)).unwrap();
+        drop(first);
+        let pin = |name| scene.pins().join(name);
+        std::fs::hard_link(pin("LEASES"), pin("kept")).unwrap();
+        // Killed just after the old map was moved aside …
+        std::fs::rename(pin("LEASES"), pin("LEASES_old")).unwrap();
+        let mut second = scene.start_for(3000, FastPathMode::Auto);
+        assert_eq!(second.leases().unwrap().len(), 2);
+        // … or half-way through, when the new one has a newer entry already.
+        let newer = Lease { answered: 18, ..lease(1) };
+        second.put_lease(key(1), &newer).unwrap();
+        second.remove_lease(key(2)).unwrap();
+        drop(second);
+        std::fs::rename(pin("kept"), pin("LEASES_old")).unwrap();
+        let third = scene.start_for(100_000, FastPathMode::Auto);
+        assert_eq!(third.lease_capacity(), 8192, "one move at a time");
+        let mut leases = third.leases().unwrap();
+        leases.sort_by_key(|(key, _)| *key);
+        assert_eq!(leases, [(key(1), newer), (key(2), lease(2))]);
+        assert!(!pin("LEASES_old").exists());
+    });
+}
+
+#[test]
+fn maps_of_another_layout_are_left_alone_and_nothing_answers_from_them() {
+    Scene::play("layout", |scene| {
+        drop(scene.start(FastPathMode::Auto));
+        let servers = scene.pins().join("SERVERS");
+        std::fs::remove_file(&servers).unwrap();
+        let create =
+            format!("bpftool map create {} type hash key 4 value 4 entries 16 name x", servers.display());
+        run(&create);
+        let error = scene.try_start(100, &[("server", FastPathMode::Auto)]).err().expect("a foreign map");
+        assert!(matches!(error, FastPathError::Layout { .. }), "{error}");
+        assert!(error.to_string().contains("keys of SERVERS have 4 bytes"), "{error}");
+        assert!(error.to_string().contains("xdhcpd detach --name"), "{error}");
+        assert!(!scene.pins().join("link-server").exists(), "the old program is off the wire");
+        assert!(scene.pins().join("LEASES").exists(), "the maps stay");
+    });
+}
+
+#[test]
+fn maps_without_the_number_of_their_layout_are_another_versions() {
+    Scene::play("marker", |scene| {
+        drop(scene.start(FastPathMode::Auto));
+        std::fs::remove_file(scene.pins().join("LAYOUT")).unwrap();
+        let error = scene.try_start(100, &[("server", FastPathMode::Auto)]).err().expect("no marker");
+        assert!(error.to_string().contains("there is no LAYOUT"), "{error}");
+    });
+}
+
+#[test]
+fn wires_are_written_listed_and_removed() {
+    Scene::play("servers", |scene| {
+        let mut fast_path = scene.start(FastPathMode::Off);
+        let (one, two) = (Server { generation: 1, ..Server::default() }, Server::default());
+        let other = Wire { interface: 8, vlan: [0, 0] };
+        fast_path.put_server(wire(), &one).unwrap();
+        fast_path.put_server(other, &two).unwrap();
+        let mut servers = fast_path.servers().unwrap();
+        servers.sort_by_key(|(wire, _)| *wire);
+        assert_eq!(servers, [(wire(), one), (other, two)]);
+        assert!(fast_path.remove_server(other).unwrap());
+        assert!(!fast_path.remove_server(other).unwrap());
+        assert_eq!(fast_path.server(other).unwrap(), None);
+    });
+}
