@@ -54,6 +54,7 @@ fn config() -> Config {
         }],
         exclude: Vec::new(),
         gateway: None,
+        static_hosts: std::collections::BTreeSet::new(),
         self_ip: None,
         times: LeaseTimes { default: 60, min: 60, max: 60, renew: None, rebind: None },
         authoritative: false,

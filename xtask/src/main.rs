@@ -4,6 +4,7 @@
 
 mod build;
 mod build_ebpf;
+mod crds;
 mod lab;
 mod lint;
 mod progress;
@@ -34,6 +35,8 @@ enum Command {
     BuildEbpf,
     /// Build the agent, with the XDP program inside
     Build(build::Arguments),
+    /// Write the custom resource definitions that the types make into chart/crds
+    Crds,
     /// A small network with the agent and a real client in it: who answers, and how fast
     Lab(lab::Arguments),
     /// rustfmt, clippy and cargo-deny, over all there is
@@ -56,6 +59,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Setup(arguments) => setup::run(&workspace, &progress, &arguments)?,
         Command::BuildEbpf => build_ebpf::run(&workspace, &progress)?,
         Command::Build(arguments) => build::run(&workspace, &progress, &arguments)?,
+        Command::Crds => crds::run(&workspace, &progress)?,
         Command::Lab(arguments) => lab::run(&workspace, &progress, &arguments)?,
         Command::Lint => lint::run(&workspace, &progress)?,
         Command::Test(arguments) => return test::run(&workspace, &progress, &arguments),

@@ -5,6 +5,7 @@
 
 mod check;
 mod client;
+mod crds;
 mod detach;
 mod failure;
 mod leases;
@@ -50,6 +51,7 @@ enum Command {
     Stats(stats::Arguments),
     Release(release::Arguments),
     Detach(detach::Arguments),
+    Crds(crds::Arguments),
 }
 
 /// Does what the arguments say; the first is the program's name.
@@ -79,6 +81,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Stats(arguments) => block_on(stats::stats(&arguments)),
         Command::Release(arguments) => block_on(release::release(&arguments)),
         Command::Detach(arguments) => block_on(detach::detach(&arguments)),
+        Command::Crds(arguments) => crds::crds(&arguments),
     }
 }
 

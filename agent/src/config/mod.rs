@@ -12,7 +12,7 @@
 //! the parts of a network each in a file of its name, where addresses may stand in `placement`, and what
 //! holds between networks in `source`. Every problem is found in one go, and each names its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ mod tests;
 pub use flags::{Flags, flag_for, from_flags};
 pub use host::check_host;
 pub use problems::{Problem, Problems};
-pub use source::{LoadError, load, parse_value, parse_yaml};
+pub use source::{LoadError, idle, load, parse_value, parse_yaml};
 pub use yaml::MAX_TEXT;
 
 /// The text, if an agent may have it as its name; else what was expected.
@@ -90,6 +90,9 @@ pub struct Network {
     pub ranges: Vec<PoolRange>,
     /// Addresses that are never handed out.
     pub exclude: Vec<RangeInclusive<Ipv4Addr>>,
+    /// Addresses that hosts have without DHCP: never given to a client that has not got one of them
+    /// already. No key of the file: another source knows these hosts.
+    pub static_hosts: BTreeSet<Ipv4Addr>,
     /// Option 3, when there is one.
     pub gateway: Option<Ipv4Addr>,
     /// The address (with its mask) that replaces those of the interface.

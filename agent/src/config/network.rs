@@ -1,5 +1,6 @@
 //! One network: its keys read, its parts brought together, then checked for their places.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -80,6 +81,7 @@ pub(super) fn read_network(node: &Node<'_>, report: &mut Report) -> Option<Draft
             self_ip: plan.self_ip.as_ref().map(|self_ip| self_ip.value),
             ranges: plan.ranges.into_iter().map(|range| range.pool.value).collect(),
             exclude: plan.exclude.into_iter().map(|exclude| exclude.value).collect(),
+            static_hosts: BTreeSet::new(),
             times,
             authoritative: policy.authoritative,
             identity: policy.identity,

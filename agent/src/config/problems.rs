@@ -41,6 +41,11 @@ impl Problems {
         self.kept.iter()
     }
 
+    /// One thing that is wrong.
+    pub fn one(path: impl Into<String>, message: impl ToString) -> Self {
+        Self { kept: vec![Problem { path: path.into(), message: message.to_string() }], left_out: 0 }
+    }
+
     /// How many more there were than are listed.
     pub fn left_out(&self) -> usize {
         self.left_out

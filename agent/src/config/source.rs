@@ -116,6 +116,12 @@ pub fn parse_value(value: &Value) -> Result<Config, Problems> {
     report.verdict(config)
 }
 
+/// The configuration of an agent that serves no network; all else by default.
+pub fn idle(name: &str) -> Config {
+    let nothing = serde_json::Map::new();
+    assemble(name.to_owned(), &Mapping::whole(&nothing), &mut Report::default())
+}
+
 fn read_config(value: &Value, report: &mut Report) -> Option<Config> {
     if value.is_null() {
         report.add("", "the configuration is empty; it needs at least `networks`");
@@ -123,16 +129,23 @@ fn read_config(value: &Value, report: &mut Report) -> Option<Config> {
     }
     let root = Node::root(value).mapping(&KEYS, report)?;
     let networks = read_networks(&root, report);
-    Some(Config {
-        name: root.read("name", report, scalars::name).unwrap_or_else(|| "default".to_owned()),
-        fast_path: read_fast_path(&root, report),
-        leases: read_leases(&root, report),
-        loader: read_loader(&root, report),
-        limits: read_limits(&root, report),
-        http: read_http(&root, report),
-        log: read_log(&root, report),
-        networks: networks?,
-    })
+    let name = root.read("name", report, scalars::name).unwrap_or_else(|| "default".to_owned());
+    let config = assemble(name, &root, report);
+    Some(Config { networks: networks?, ..config })
+}
+
+/// All but the networks.
+fn assemble(name: String, root: &Mapping<'_>, report: &mut Report) -> Config {
+    Config {
+        name,
+        networks: Vec::new(),
+        fast_path: read_fast_path(root, report),
+        leases: read_leases(root, report),
+        loader: read_loader(root, report),
+        limits: read_limits(root, report),
+        http: read_http(root, report),
+        log: read_log(root, report),
+    }
 }
 
 fn read_networks(root: &Mapping<'_>, report: &mut Report) -> Option<Vec<Network>> {

@@ -91,6 +91,11 @@ impl<'v> Node<'v> {
 }
 
 impl<'v> Mapping<'v> {
+    /// The outermost mapping, its keys taken as they are.
+    pub(super) fn whole(entries: &'v Map<String, Value>) -> Self {
+        Self { entries, path: String::new() }
+    }
+
     /// The value of a key, unless it is absent or null.
     pub(super) fn get(&self, key: &str) -> Option<Node<'v>> {
         let value = self.entries.get(key).filter(|value| !value.is_null())?;

@@ -43,6 +43,7 @@ fn network(subnet: &str, ranges: &[(&str, Option<&str>)]) -> Network {
         ranges: ranges.iter().map(range).collect(),
         exclude: Vec::new(),
         gateway: None,
+        static_hosts: std::collections::BTreeSet::new(),
         self_ip: None,
         times: LeaseTimes { default: 60, min: 60, max: 60, renew: None, rebind: None },
         authoritative: false,

@@ -1,0 +1,34 @@
+//! `xdhcpd crds`: the custom resource definitions that this version works with.
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::output;
+use crate::kube::objects;
+
+/// Print the custom resource definitions that the agent works with.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Print a list in JSON instead of documents in YAML
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  xdhcpd crds | kubectl apply --server-side -f -
+  xdhcpd crds --json | jq '.items[].metadata.name'";
+
+/// Prints them.
+pub fn crds(arguments: &Arguments) -> Result<(), Failure> {
+    let crds = objects::crds();
+    if arguments.json {
+        let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": crds });
+        return output::print_json(&list);
+    }
+    let documents: Result<Vec<String>, _> = crds.iter().map(objects::yaml).collect();
+    let documents = documents.map_err(|error| Failure::failed("cannot write the definitions", error))?;
+    let text: String = documents.iter().map(|document| format!("---\n{document}")).collect();
+    output::print(&text).map(drop)
+}

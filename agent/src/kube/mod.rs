@@ -1,0 +1,3 @@
+//! What Kubernetes sees.
+
+pub mod objects;

@@ -1,0 +1,129 @@
+//! ClusterAgent: an agent, how it is run, and what it serves.
+
+use k8s_openapi::api::core::v1::NodeAffinity;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::dhcp_server::DhcpServer;
+
+/// What an agent shall do.
+#[derive(Debug, Clone, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "bmc.spidernet.io",
+    version = "v1beta1",
+    kind = "ClusterAgent",
+    plural = "clusteragents",
+    singular = "clusteragent",
+    status = "ClusterAgentStatus",
+    derive = "PartialEq",
+    doc = "An agent that serves DHCP and shows the hosts of its network.",
+    printcolumn(name = "READY", type_ = "boolean", json_path = ".status.ready"),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterAgentSpec {
+    /// How the agent is run.
+    pub agent_yaml: AgentYaml,
+    /// How the hosts that get a lease are talked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<EndpointDefaults>,
+    /// What the agent does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature: Option<Feature>,
+}
+
+/// How the agent is run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentYaml {
+    /// How many.
+    #[serde(default = "one")]
+    #[schemars(default = "one", range(min = 0))]
+    pub replicas: i32,
+    /// The image; by default the controller's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+    /// A network attachment for the agent's pod, where it has not the host's network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub underlay_interface: Option<String>,
+    /// Whether it has the host's network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_network: Option<bool>,
+    /// The nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_affinity: Option<NodeAffinity>,
+}
+
+/// How hosts that got a lease are talked to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "(has(self.secretName) && self.secretName != '') == (has(self.secretNamespace) && self.secretNamespace != '')"
+    ).message("secretName and secretNamespace: give both or neither"),
+)]
+pub struct EndpointDefaults {
+    /// Their port.
+    #[serde(default = "https_port")]
+    #[schemars(default = "https_port", range(min = 1, max = 65535))]
+    pub port: i32,
+    /// Whether they speak HTTPS.
+    #[serde(default = "yes")]
+    #[schemars(default = "yes")]
+    pub https: bool,
+    /// The Secret with certificate, key and credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub secret_name: Option<String>,
+    /// Its namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub secret_namespace: Option<String>,
+}
+
+impl Default for EndpointDefaults {
+    fn default() -> Self {
+        Self { port: https_port(), https: yes(), secret_name: None, secret_namespace: None }
+    }
+}
+
+/// What the agent does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!self.enableDhcpServer || has(self.dhcpServerConfig)")
+        .message("dhcpServerConfig: is missing; enableDhcpServer needs it"),
+)]
+pub struct Feature {
+    /// Whether it serves DHCP.
+    #[serde(default = "yes")]
+    #[schemars(default = "yes")]
+    pub enable_dhcp_server: bool,
+    /// How it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dhcp_server_config: Option<DhcpServer>,
+}
+
+/// How the agent is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClusterAgentStatus {
+    /// Whether it serves.
+    #[serde(default)]
+    pub ready: bool,
+}
+
+const fn one() -> i32 {
+    1
+}
+
+const fn https_port() -> i32 {
+    443
+}
+
+const fn yes() -> bool {
+    true
+}
