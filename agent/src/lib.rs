@@ -5,7 +5,8 @@
 //!
 //! - [`cli`]: one file a subcommand; parses, calls, prints
 //! - [`run`]: the wiring of `xdhcpd run`: starts its parts, stops them in order
-//! - [`http`], [`control`], [`report`]: what is asked of a running agent, and the answers
+//! - [`http`], [`control`], [`report`]: what is asked of a running agent, and the answers;
+//!   [`lease_feed`]: which leases changed, for whoever shows them elsewhere
 //! - [`server`]: the slow path's sockets and gate; [`fastpath`]: the kernel's side of things
 //! - [`engine`]: what a request means: (table, request, now) → reply and effects, and no more
 //! - [`lease`]: the table, and the journal, which alone knows what is on disk
@@ -25,6 +26,7 @@ pub mod fastpath;
 pub mod http;
 pub mod kube;
 pub mod lease;
+pub mod lease_feed;
 mod netlink;
 pub mod report;
 pub mod run;

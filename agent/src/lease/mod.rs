@@ -4,6 +4,7 @@
 //! A binding becomes durable by an append to the journal that returned; nothing else sets
 //! [`Lease::durable_until`].
 
+mod changes;
 mod clients;
 mod intervals;
 mod journal;
@@ -18,6 +19,7 @@ use std::net::Ipv4Addr;
 
 use crate::clock::Moment;
 
+pub use changes::Changes;
 pub use journal::{
     BootId, Disk, DiskFile, Journal, JournalError, Loaded, Note, OsDisk, Promise, Synced, What,
     peek as peek_journal,

@@ -11,6 +11,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::changes::{Changes, look_alike};
 use super::clients::{Clients, KeyRef};
 use super::journal::{Loaded, Synced};
 use super::pool::{Counts, Pool};
@@ -35,6 +36,8 @@ pub struct Table {
     ends: Timeline,
     /// Leases outside of every network: not served, kept for the day the network comes back.
     aside: Records,
+    /// What readers see otherwise since they looked; none: nobody looks.
+    changes: Option<Changes>,
 }
 
 /// The most addresses that [`Table::due`] names at once, so that a million leases that end
@@ -51,6 +54,7 @@ impl Table {
             clients: Clients::default(),
             ends: Timeline::default(),
             aside: Records::default(),
+            changes: None,
         };
         table.reconfigure(config);
         table
@@ -59,6 +63,8 @@ impl Table {
     /// Takes a new configuration over. Every lease is kept: those outside of the new networks
     /// are put aside, those that were aside and lie in one come back. Costs O(n log n).
     pub fn reconfigure(&mut self, config: &Config) {
+        // Readers see the network that an address is in, too.
+        self.changes = self.changes.take().map(|_| Changes::All);
         let leases: Vec<Lease> = self.records.drain().chain(self.aside.drain()).collect();
         self.pools = config.networks.iter().map(Pool::new).collect();
         self.subnets = (0..=u16::MAX)
@@ -74,6 +80,16 @@ impl Table {
         for lease in leases {
             self.store(lease);
         }
+    }
+
+    /// Notes from now on which leases change, for [`Self::take_changes`]; all of them are new.
+    pub fn note_changes(&mut self) {
+        self.changes = Some(Changes::All);
+    }
+
+    /// What a reader sees otherwise than at the last time; nothing where it is not noted.
+    pub fn take_changes(&mut self) -> Changes {
+        self.changes.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// The network an address lies in.
@@ -198,7 +214,9 @@ impl Table {
     /// Takes a record out as if the address had never been used (an offer that nobody took).
     pub fn forget(&mut self, ip: Ipv4Addr) -> Option<Lease> {
         self.unindex(ip);
-        self.records.remove(ip)
+        let forgotten = self.records.remove(ip);
+        self.note(ip, forgotten.as_ref());
+        forgotten
     }
 
     /// The occupied addresses whose time has come, the longest overdue first; at most
@@ -309,8 +327,10 @@ impl Table {
     fn change(&mut self, ip: Ipv4Addr, change: impl FnOnce(&mut Lease)) -> bool {
         self.unindex(ip);
         let Some(lease) = self.records.get_mut(ip) else { return false };
+        let before = self.changes.is_some().then(|| lease.clone());
         change(lease);
         self.index(ip);
+        self.note(ip, before.as_ref());
         true
     }
 
@@ -322,8 +342,23 @@ impl Table {
             return;
         }
         self.unindex(ip);
-        self.records.insert(lease);
+        let before = self.records.insert(lease);
         self.index(ip);
+        self.note(ip, before.as_ref());
+    }
+
+    /// Notes that the lease of an address, once `before`, is what it is now: every change of a
+    /// record comes by here.
+    fn note(&mut self, ip: Ipv4Addr, before: Option<&Lease>) {
+        let Some(changes) = &mut self.changes else { return };
+        let same = match (before, self.records.get(ip)) {
+            (Some(before), Some(after)) => look_alike(before, after),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            changes.add(ip);
+        }
     }
 
     /// Enters a record into every index.

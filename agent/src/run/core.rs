@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -22,13 +21,13 @@ use crate::engine::probes::{MOST, ProbeCounts};
 use crate::engine::served::Place;
 use crate::engine::{Engine, KernelChange, Note, Outcome};
 use crate::fastpath::{FastPath, FastPathError};
-use crate::http::AgentMetrics;
 use crate::lease::{Journal, Table};
 
 use super::adopt;
 use super::batch::Batch;
 use super::disk::Disk;
 use super::links::{Heard, Links};
+use super::outlets::Outlets;
 use super::own_address::OwnAddresses;
 use super::quiet::Quiet;
 use super::reload::Prepared;
@@ -55,7 +54,7 @@ pub struct Core {
     pub(super) fast_fault: Option<String>,
     pub(super) links: Links,
     pub(super) counts: Counts,
-    pub(super) metrics: Arc<AgentMetrics>,
+    pub(super) outlets: Outlets,
     pub(super) leaving: Leaving,
     /// The last turn ended before all was read.
     pub(super) more: bool,
@@ -152,6 +151,7 @@ impl Core {
         }
         self.turn();
         self.take_back(Now::read());
+        self.tell_changes();
         self
     }
 
@@ -173,6 +173,7 @@ impl Core {
         if self.leaving.next(self.table.next_due()).is_some_and(|at| at <= now.moment) {
             self.take_back(now);
         }
+        self.tell_changes();
     }
 
     /// How long to sleep if nothing happens.
@@ -306,7 +307,7 @@ impl Core {
         let sent = self.links.send(&batch.replies, &mut self.counts);
         let took = Now::read().moment.since(now.moment);
         for _ in 0..sent {
-            self.metrics.replies.record(took);
+            self.outlets.metrics.replies.record(took);
         }
         for note in batch.notes {
             self.log(note);

@@ -94,7 +94,7 @@ impl Core {
             writes.iter().filter_map(|(ip, until)| Some((self.table.get(*ip)?, *until))).collect();
         let began = Now::read();
         let synced = self.journal.append(&leases, now)?;
-        self.metrics.journal_syncs.record(Now::read().moment.since(began.moment));
+        self.outlets.metrics.journal_syncs.record(Now::read().moment.since(began.moment));
         self.table.mark_durable(&synced);
         Ok(())
     }

@@ -13,6 +13,7 @@ pub mod core;
 mod disk;
 mod links;
 mod options;
+mod outlets;
 pub mod own_address;
 mod places;
 mod probes;
@@ -21,7 +22,6 @@ mod reload;
 mod take_back;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -35,12 +35,13 @@ use crate::config::{Config, FastPathMode};
 use crate::control;
 use crate::engine::served::Place;
 use crate::fastpath::FastPath;
-use crate::http::{self, AgentMetrics};
+use crate::http;
 use crate::lease::{Journal, Loaded, Table};
 
 use self::core::Core;
 use self::links::Links;
 pub use self::options::{ConfigSource, RunOptions};
+use self::outlets::Outlets;
 use self::own_address::OwnAddresses;
 use self::reload::Prepared;
 
@@ -69,11 +70,11 @@ pub fn run(options: &RunOptions) -> Result<()> {
             None => None,
         };
         let (handle, questions) = control::channel();
-        let metrics = Arc::new(AgentMetrics::default());
+        let outlets = Outlets::default();
         let stop = CancellationToken::new();
         let (configs, reloads) = mpsc::channel(RELOADS);
-        let core = start_core(prepared, leases, Arc::clone(&metrics), questions, reloads, stop.clone())?;
-        let source = http::Source { handle, metrics };
+        let core = start_core(prepared, leases, outlets.clone(), questions, reloads, stop.clone())?;
+        let source = http::Source { handle, metrics: outlets.metrics };
         let mut served = JoinSet::new();
         served.spawn(http::serve_unix(socket, http::private(source.clone()), stop.clone()));
         if let Some(listener) = tcp {
@@ -99,7 +100,7 @@ pub fn run(options: &RunOptions) -> Result<()> {
 fn start_core(
     prepared: Prepared,
     leases: (Journal, Loaded),
-    metrics: Arc<AgentMetrics>,
+    outlets: Outlets,
     questions: mpsc::Receiver<control::Question>,
     reloads: mpsc::Receiver<Prepared>,
     stop: CancellationToken,
@@ -110,7 +111,7 @@ fn start_core(
         let _stops = stop.clone().drop_guard();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            match take_and_build(prepared, leases, metrics) {
+            match take_and_build(prepared, leases, outlets) {
                 Ok(core) => {
                     let _ = ready.send(Ok(()));
                     let ended = core.run(questions, reloads, stop).await;
@@ -131,9 +132,9 @@ fn start_core(
 }
 
 /// The core, on interfaces that have the addresses it answers from.
-fn take_and_build(prepared: Prepared, leases: (Journal, Loaded), metrics: Arc<AgentMetrics>) -> Result<Core> {
+fn take_and_build(prepared: Prepared, leases: (Journal, Loaded), outlets: Outlets) -> Result<Core> {
     let addresses = OwnAddresses::take(&prepared.config)?;
-    match build_core(prepared, leases, metrics) {
+    match build_core(prepared, leases, outlets) {
         Ok(mut core) => {
             core.addresses = Some(addresses);
             Ok(core)
@@ -158,11 +159,14 @@ fn open_journal(config: &Config) -> Result<(Journal, Loaded)> {
 fn build_core(
     prepared: Prepared,
     (journal, loaded): (Journal, Loaded),
-    metrics: Arc<AgentMetrics>,
+    outlets: Outlets,
 ) -> Result<Core> {
     let Prepared { config, places } = prepared;
     let mut table = Table::new(&config);
     table.load(loaded);
+    if outlets.leases.is_some() {
+        table.note_changes();
+    }
     let mut core = Core {
         engine: adopt::alone(&config, &places),
         table,
@@ -171,7 +175,7 @@ fn build_core(
         fast_fault: None,
         links: Links::new()?,
         counts: core::Counts::default(),
-        metrics,
+        outlets,
         leaving: take_back::Leaving::default(),
         more: false,
         disk: disk::Disk::default(),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
 
+mod changes;
 mod model;
 
 use std::net::Ipv4Addr;

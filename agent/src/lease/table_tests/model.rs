@@ -8,7 +8,7 @@ use super::*;
 
 /// What a step of the model test does.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Put { host: u8, client: u8, state: State, length: u8 },
     Release(u8),
     Expire(u8),
@@ -18,7 +18,7 @@ enum Step {
     Reconfigure,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let host = 0u8..16;
     let client = 1u8..6;
     prop_oneof![
@@ -36,12 +36,12 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// The table as a plain list of leases, every question answered by looking at all of them.
 #[derive(Default)]
-struct Model {
+pub(super) struct Model {
     leases: BTreeMap<Ipv4Addr, Lease>,
 }
 
 /// 10.0.0.0/28: two ranges, an excluded, a reserved and a server's address among them.
-fn model_config() -> Config {
+pub(super) fn model_config() -> Config {
     let mut net = network("10.0.0.0/28", &[("10.0.0.8-10.0.0.13", None), ("10.0.0.2-10.0.0.6", Some("c"))]);
     net.exclude = vec![ip("10.0.0.9")..=ip("10.0.0.9")];
     net.gateway = Some(ip("10.0.0.2"));
@@ -53,7 +53,7 @@ const MODEL_OPEN: [u8; 4] = [8, 10, 12, 13];
 const MODEL_CLASS: [u8; 4] = [3, 4, 5, 6];
 const MODEL_RESERVED: [u8; 2] = [11, 14];
 
-fn host(number: u8) -> Ipv4Addr {
+pub(super) fn host(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 0, number)
 }
 
@@ -95,7 +95,7 @@ impl Model {
 }
 
 /// Does a step to both, at a time.
-fn apply(step: &Step, now: u64, table: &mut Table, model: &mut Model) {
+pub(super) fn apply(step: &Step, now: u64, table: &mut Table, model: &mut Model) {
     let at = Moment(now);
     let freed = |lease: &mut Lease, state| {
         (lease.state, lease.starts, lease.expires) = (state, at, at);
