@@ -44,6 +44,13 @@ pub enum Question {
         /// The answer.
         reply: oneshot::Sender<Result<LeasePage, UnknownNetwork>>,
     },
+    /// The leases of some addresses.
+    LeasesOf {
+        /// Which ones, at most [`PAGE`]; the rest is left out.
+        ips: Vec<Ipv4Addr>,
+        /// The answer, in the order of the question.
+        reply: oneshot::Sender<Vec<LeaseOf>>,
+    },
     /// Everything that is counted.
     Snapshot {
         /// The answer.
@@ -83,6 +90,9 @@ pub struct LeasePage {
     /// and still have a next one: the loop looks at so many addresses, not for so many leases.
     pub next: Option<Ipv4Addr>,
 }
+
+/// An address, and its lease, if it is or was ever somebody's in a network that is served.
+pub type LeaseOf = (Ipv4Addr, Option<LeaseReport>);
 
 /// A network that the configuration does not name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -228,6 +238,15 @@ impl Handle {
         self.ask(|reply| Question::Leases { query, reply }).await
     }
 
+    /// The leases of some addresses, however many, in the order of the question.
+    pub async fn leases_of(&self, ips: &[Ipv4Addr]) -> Result<Vec<LeaseOf>, NoAnswer> {
+        let mut leases = Vec::with_capacity(ips.len());
+        for some in ips.chunks(PAGE) {
+            leases.extend(self.ask(|reply| Question::LeasesOf { ips: some.to_vec(), reply }).await?);
+        }
+        Ok(leases)
+    }
+
     /// Everything that is counted.
     pub async fn snapshot(&self) -> Result<Snapshot, NoAnswer> {
         self.ask(|reply| Question::Snapshot { reply }).await
@@ -270,6 +289,24 @@ mod tests {
         });
         assert_eq!(handle.snapshot().await.map(|snapshot| snapshot.kernel_times_sum), Ok(7));
         answering.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn leases_of_many_addresses_are_asked_for_a_page_at_a_time() {
+        let (handle, mut questions) = channel();
+        let answering = tokio::spawn(async move {
+            let mut pages = Vec::new();
+            while let Some(Question::LeasesOf { ips, reply }) = questions.recv().await {
+                pages.push(ips.len());
+                let _ = reply.send(ips.into_iter().map(|ip| (ip, None)).collect());
+            }
+            pages
+        });
+        let ips: Vec<Ipv4Addr> = (0..=PAGE).filter_map(|n| u32::try_from(n).ok()).map(Ipv4Addr::from).collect();
+        let leases = handle.leases_of(&ips).await.unwrap();
+        assert_eq!(leases.into_iter().map(|(ip, _)| ip).collect::<Vec<_>>(), ips);
+        drop(handle);
+        assert_eq!(answering.await.unwrap(), [PAGE, 1]);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::{
-    Handle, Health, LeasePage, LeaseQuery, Question, ReleaseRefused, Released, Snapshot, Target,
+    Handle, Health, LeaseOf, LeasePage, LeaseQuery, Question, ReleaseRefused, Released, Snapshot, Target,
     UnknownNetwork, channel,
 };
 use crate::engine::probes::ProbeCounts;
@@ -108,6 +108,7 @@ impl Fake {
     fn answer(&mut self, question: Question) {
         match question {
             Question::Leases { query, reply } => drop(reply.send(self.page(&query))),
+            Question::LeasesOf { ips, reply } => drop(reply.send(self.leases_of(ips))),
             Question::Snapshot { reply } => drop(reply.send(self.snapshot.clone())),
             Question::Release { target, reply } => drop(reply.send(self.release(target))),
             Question::Health { reply } => drop(reply.send(self.health.clone())),
@@ -124,6 +125,11 @@ impl Fake {
         let next = rest.next().and_then(|_| page.last()).map(|lease| lease.ip);
         let wanted = |lease: &LeaseReport| query.network.is_none() || lease.network == query.network;
         Ok(LeasePage { leases: page.into_iter().filter(wanted).collect(), next })
+    }
+
+    fn leases_of(&self, ips: Vec<Ipv4Addr>) -> Vec<LeaseOf> {
+        let lease = |ip| self.leases.iter().find(|lease| lease.ip == ip).cloned();
+        ips.into_iter().map(|ip| (ip, lease(ip))).collect()
     }
 
     fn release(&mut self, target: Target) -> Result<Released, ReleaseRefused> {

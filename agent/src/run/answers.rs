@@ -8,7 +8,7 @@ use xdhcpd_common::maps::LeaseState as KernelState;
 
 use crate::clock::Now;
 use crate::control::{
-    Health, LeasePage, LeaseQuery, PAGE, Question, ReleaseRefused, Released, Snapshot, Target, UnknownNetwork,
+    Health, LeaseOf, LeasePage, LeaseQuery, PAGE, Question, ReleaseRefused, Released, Snapshot, Target, UnknownNetwork,
 };
 use crate::engine::TakeBack;
 use crate::lease::{Lease, NetworkId, State};
@@ -27,6 +27,7 @@ impl Core {
     pub(super) fn answer_question(&mut self, question: Question) {
         match question {
             Question::Leases { query, reply } => drop(reply.send(self.page(&query))),
+            Question::LeasesOf { ips, reply } => drop(reply.send(self.leases_of(&ips))),
             Question::Snapshot { reply } => drop(reply.send(self.snapshot())),
             Question::Release { target, reply } => drop(reply.send(self.give_back(target))),
             Question::Health { reply } => drop(reply.send(self.health())),
@@ -49,14 +50,19 @@ impl Core {
             None
         };
         let now = Now::read();
-        let leases = page
-            .into_iter()
-            .map(|lease| {
-                let network = self.network_name(lease.ip).unwrap_or_default();
-                LeaseReport::of(lease, network, self.is_in_kernel(lease), now)
-            })
-            .collect();
+        let leases = page.into_iter().map(|lease| self.report(lease, now)).collect();
         Ok(LeasePage { leases, next })
+    }
+
+    fn leases_of(&self, ips: &[Ipv4Addr]) -> Vec<LeaseOf> {
+        let now = Now::read();
+        let lease = |ip: Ipv4Addr| self.table.get(ip).map(|lease| self.report(lease, now));
+        ips.iter().take(PAGE).map(|ip| (*ip, lease(*ip))).collect()
+    }
+
+    fn report(&self, lease: &Lease, now: Now) -> LeaseReport {
+        let network = self.network_name(lease.ip).unwrap_or_default();
+        LeaseReport::of(lease, network, self.is_in_kernel(lease), now)
     }
 
     fn id_of(&self, name: &str) -> Option<NetworkId> {
