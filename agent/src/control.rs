@@ -60,6 +60,8 @@ pub enum Question {
     Release {
         /// Whose.
         target: Target,
+        /// Whether the holder is asked first.
+        probe: Probe,
         /// The answer, once the release is on disk and the map's entry is gone.
         reply: oneshot::Sender<Result<Released, ReleaseRefused>>,
     },
@@ -154,6 +156,15 @@ impl FromStr for Target {
 #[error("{0:?} is neither an IPv4 address, such as 10.9.0.100, nor a MAC address, such as 02:00:00:00:00:01")]
 pub struct BadTarget(String);
 
+/// Whether the holder of an address is asked before it is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// The lease stands if anybody answers, or if nobody can be asked.
+    First,
+    /// The operator knows better.
+    Skip,
+}
+
 /// A lease that was given back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Released {
@@ -187,6 +198,28 @@ pub enum ReleaseRefused {
         /// Its addresses.
         ips: Vec<Ipv4Addr>,
     },
+    /// Somebody uses the address: the lease stands.
+    #[error("{} {}; {OVERRIDE}", stays(.ip, .state), who_answers(.client, .by.as_ref()))]
+    StillAnswers {
+        /// The address.
+        ip: Ipv4Addr,
+        /// What its lease is.
+        state: LeaseState,
+        /// The client that has it.
+        client: Mac,
+        /// Who answered; none: whoever has the address, which does not say who that is.
+        by: Option<Mac>,
+    },
+    /// Nobody could be asked, so that silence says nothing: the lease stands.
+    #[error("{} whether its client still uses it cannot be told, for {reason}; {OVERRIDE}", stays(.ip, .state))]
+    CannotTell {
+        /// The address.
+        ip: Ipv4Addr,
+        /// What its lease is.
+        state: LeaseState,
+        /// Why not.
+        reason: String,
+    },
     /// It could not be written, or not be taken out of the kernel: the lease stands.
     #[error("{ip} stays leased: {reason}")]
     Failed {
@@ -195,6 +228,21 @@ pub enum ReleaseRefused {
         /// What went wrong.
         reason: String,
     },
+}
+
+/// What an operator may do who knows better.
+const OVERRIDE: &str = "--force gives it back all the same";
+
+fn stays(ip: &Ipv4Addr, state: &LeaseState) -> String {
+    let state = if *state == LeaseState::Declined { "declined" } else { "leased" };
+    format!("{ip} stays {state}:")
+}
+
+fn who_answers(client: &Mac, by: Option<&Mac>) -> String {
+    match by {
+        Some(by) if by != client => format!("{by}, which is not its client, answers for it"),
+        _ => format!("its client {client} still answers"),
+    }
 }
 
 /// How the agent is.
@@ -252,9 +300,13 @@ impl Handle {
         self.ask(|reply| Question::Snapshot { reply }).await
     }
 
-    /// Gives an address back.
-    pub async fn release(&self, target: Target) -> Result<Result<Released, ReleaseRefused>, NoAnswer> {
-        self.ask(|reply| Question::Release { target, reply }).await
+    /// Gives an address back; that its holder is silent takes about a second to know.
+    pub async fn release(
+        &self,
+        target: Target,
+        probe: Probe,
+    ) -> Result<Result<Released, ReleaseRefused>, NoAnswer> {
+        self.ask(|reply| Question::Release { target, probe, reply }).await
     }
 
     /// How the agent is; a loop that gives no answer is not live.
@@ -302,7 +354,8 @@ mod tests {
             }
             pages
         });
-        let ips: Vec<Ipv4Addr> = (0..=PAGE).filter_map(|n| u32::try_from(n).ok()).map(Ipv4Addr::from).collect();
+        let ips: Vec<Ipv4Addr> =
+            (0..=PAGE).filter_map(|n| u32::try_from(n).ok()).map(Ipv4Addr::from).collect();
         let leases = handle.leases_of(&ips).await.unwrap();
         assert_eq!(leases.into_iter().map(|(ip, _)| ip).collect::<Vec<_>>(), ips);
         drop(handle);

@@ -75,7 +75,7 @@ fn answer(leases: &mut Vec<LeaseReport>, question: Question) {
             };
             drop(reply.send(page));
         }
-        Question::Release { target, reply } => {
+        Question::Release { target, reply, .. } => {
             let released = leases.pop().ok_or(ReleaseRefused::NoLease(target)).map(|lease| Released {
                 ip: lease.ip,
                 mac: lease.mac,
@@ -84,7 +84,8 @@ fn answer(leases: &mut Vec<LeaseReport>, question: Question) {
             drop(reply.send(released));
         }
         Question::Snapshot { reply } => drop(reply.send(Snapshot::default())),
-        Question::Health { reply } => drop(reply),
+        // What no command asks for.
+        Question::LeasesOf { .. } | Question::Health { .. } => {}
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use xdhcpd_tests::clients::{self, Program};
 use xdhcpd_tests::exchange::{self, address, from_client, is_met_with_silence, message};
-use xdhcpd_tests::netns::Pair;
+use xdhcpd_tests::frames::{EVERYBODY, FrameBuilder};
+use xdhcpd_tests::netns::{CLIENT_MAC, Pair};
 use xdhcpd_tests::server::{Agent, Server};
 use xdhcpd_tests::skip;
 use xdhcpd_tests::tap::Tap;
@@ -26,6 +28,8 @@ const NETWORK: &str = "
 const FIRST: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 100);
 const ONE: [u8; 6] = [2, 0, 0, 0, 1, 1];
 const TWO: [u8; 6] = [2, 0, 0, 0, 1, 2];
+/// The client's end of the link itself.
+const CLIENT: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 fn can_run() -> bool {
     skip::is_root(&skip::this_test())
@@ -131,6 +135,124 @@ fn release_takes_a_mac_too_and_says_when_there_is_nothing_to_release() -> Result
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains(unknown), "{output:?}");
     }
+    Ok(())
+}
+
+/// The answer to `release`, as far as people see it.
+fn release(server: &Server, words: &[&str]) -> Result<(Option<i32>, String)> {
+    let output = server.run(&[&["release"], words].concat())?;
+    Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+#[test]
+fn a_client_that_still_answers_keeps_its_address_unless_forced() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let pair = Pair::new()?;
+    let server = Server::start(&pair.server, NETWORK)?;
+    let tap = Tap::open(&pair.client, "c0")?;
+    exchange::obtain(&tap, CLIENT, |frame| frame)?;
+    pair.client.ip("address add 10.9.0.100/24 dev c0")?;
+    for target in ["10.9.0.100", CLIENT_MAC] {
+        let (code, said) = release(&server, &[target])?;
+        let stays = format!("10.9.0.100 stays leased: its client {CLIENT_MAC} still answers; --force");
+        assert!(code == Some(1) && said.contains(&stays), "{code:?} {said}");
+    }
+    assert_eq!(server.lease(FIRST)?["state"], "bound");
+    assert!(server.lease(FIRST)?["inKernel"] == true, "nothing else changed");
+    assert_eq!(release(&server, &["10.9.0.100", "--force"])?, (Some(0), String::new()));
+    assert_eq!(server.lease(FIRST)?["state"], "released");
+    Ok(())
+}
+
+#[test]
+fn a_stranger_that_uses_the_address_keeps_it_from_being_given_back() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let pair = Pair::new()?;
+    let server = Server::start(&pair.server, NETWORK)?;
+    let tap = Tap::open(&pair.client, "c0")?;
+    exchange::obtain(&tap, ONE, |frame| frame)?;
+    pair.client.ip("address add 10.9.0.100/24 dev c0")?;
+    let (code, said) = release(&server, &["10.9.0.100"])?;
+    let stranger = format!("{CLIENT_MAC}, which is not its client, answers for it");
+    assert!(code == Some(1) && said.contains(&stranger), "{code:?} {said}");
+    assert_eq!(server.lease(FIRST)?["state"], "bound");
+    Ok(())
+}
+
+#[test]
+fn a_client_that_cannot_be_asked_keeps_its_address_unless_forced() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let pair = Pair::new()?;
+    let server = Server::start(&pair.server, NETWORK)?;
+    let tap = Tap::open(&pair.client, "c0")?;
+    exchange::obtain(&tap, ONE, |frame| frame)?;
+    // Takes the other end's carrier away.
+    pair.client.ip("link set c0 down")?;
+    let (code, said) = release(&server, &["10.9.0.100"])?;
+    assert!(code == Some(1) && said.contains("cannot be told"), "{code:?} {said}");
+    // The kernel says so of the interface, or the interface takes no frame, whichever comes first.
+    assert!(said.contains("interface s0"), "{said}");
+    assert_eq!(server.lease(FIRST)?["state"], "bound");
+    assert_eq!(release(&server, &["10.9.0.100", "--force"])?.0, Some(0));
+    Ok(())
+}
+
+#[test]
+fn nobody_waits_while_a_silent_holder_is_asked() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let pair = Pair::new()?;
+    let server = Server::start_with(&pair.server, NETWORK, "fastPath: {mode: off}")?;
+    let tap = Tap::open(&pair.client, "c0")?;
+    exchange::obtain(&tap, ONE, |frame| frame)?;
+    let mut release = server.command(&["release", "10.9.0.100"]).spawn()?;
+    let mut slowest = Duration::ZERO;
+    let status = loop {
+        let asked = Instant::now();
+        exchange::obtain(&tap, TWO, |frame| frame)?;
+        slowest = slowest.max(asked.elapsed());
+        if let Some(status) = release.try_wait()? {
+            break status;
+        }
+    };
+    assert!(status.success());
+    assert!(slowest < Duration::from_millis(250), "{slowest:?}: less than one question takes");
+    Ok(())
+}
+
+#[test]
+fn behind_a_relay_a_client_that_answers_a_ping_keeps_its_address() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let pair = Pair::new()?;
+    pair.client.ip("address add 10.9.0.1/24 dev c0")?;
+    pair.client.ip("address add 10.8.0.100/32 dev lo")?;
+    pair.client.ip("link set lo up")?;
+    pair.server.ip("route add 10.8.0.0/24 via 10.9.0.1")?;
+    let remote = NETWORK.replace("10.9.0.", "10.8.0.");
+    let remote = remote.replace("probe: false", "probe: false\n    relays: [10.8.0.1]");
+    let server = Server::start(&pair.server, &remote)?;
+    let tap = Tap::open(&pair.client, "c0")?;
+    let relayed = |frame: FrameBuilder| {
+        frame.relayed([10, 8, 0, 1], [10, 9, 0, 2]).with(|frame| frame.destination = EVERYBODY)
+    };
+    exchange::obtain(&tap, ONE, relayed)?;
+    let (code, said) = release(&server, &["10.8.0.100"])?;
+    assert!(code == Some(1) && said.contains("still answers"), "{code:?} {said}");
+    pair.client.ip("address del 10.8.0.100/32 dev lo")?;
+    assert_eq!(release(&server, &["10.8.0.100"])?.0, Some(0), "now it is silent");
+    pair.server.ip("route del 10.8.0.0/24")?;
+    exchange::obtain(&tap, TWO, relayed)?;
+    let (code, said) = release(&server, &["02:00:00:00:01:02"])?;
+    assert!(code == Some(1) && said.contains("no ping can be sent there"), "{code:?} {said}");
     Ok(())
 }
 

@@ -17,6 +17,9 @@ pub struct Arguments {
     /// The address, or the client's hardware address
     #[arg(value_name = "IP|MAC")]
     target: Target,
+    /// Give it back even if its client still answers, or cannot be asked
+    #[arg(long, env = "XDHCPD_FORCE", value_parser = BoolishValueParser::new())]
+    force: bool,
     /// Print JSON
     #[arg(long, env = "XDHCPD_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
@@ -29,18 +32,19 @@ Examples:
   xdhcpd release 10.9.0.100
   xdhcpd release 02:00:00:00:00:01
 
-The client must be gone: one that still uses the address would share it with the next.";
+The client is asked first, by ARP or, behind a relay, by ping: one that still answers keeps its
+address, for it would share it with the next. So does one that cannot be asked. --force does not ask.";
 
 /// Gives the address back.
 pub async fn release(arguments: &Arguments) -> Result<(), Failure> {
     let client = arguments.which.client()?;
-    let released: Released =
-        client.post("/release", &arguments.target).await.map_err(|error| match error {
-            ClientError::NotRunning { .. } => {
-                Failure::NothingThere(format!("{error}; only a running agent may give an address back"))
-            }
-            other => other.into(),
-        })?;
+    let path = if arguments.force { "/release?force=true" } else { "/release" };
+    let released: Released = client.post(path, &arguments.target).await.map_err(|error| match error {
+        ClientError::NotRunning { .. } => {
+            Failure::NothingThere(format!("{error}; only a running agent may give an address back"))
+        }
+        other => other.into(),
+    })?;
     if arguments.json {
         return print_json(&released);
     }

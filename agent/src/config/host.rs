@@ -23,6 +23,8 @@ pub struct InterfaceFacts {
     pub mac: Option<[u8; 6]>,
     /// Whether it has been set up (which says nothing about a carrier).
     pub up: bool,
+    /// Whether frames can pass: it is up, and has a carrier where it needs one.
+    pub running: bool,
     /// Its IPv4 addresses with their masks, in the kernel's order.
     pub addresses: Vec<Ipv4Net>,
 }
@@ -42,8 +44,8 @@ pub fn interfaces() -> io::Result<BTreeMap<String, InterfaceFacts>> {
         match entry.address {
             // Every interface has one of these, whatever else it has.
             Address::Link { index, mac } => {
-                let up = entry.up;
-                found.insert(entry.name, InterfaceFacts { index, mac, up, addresses: Vec::new() });
+                let Entry { up, running, .. } = entry;
+                found.insert(entry.name, InterfaceFacts { index, mac, up, running, addresses: Vec::new() });
             }
             Address::Ipv4(address) => addresses.push((entry.name, address)),
             Address::Other => {}
@@ -109,6 +111,7 @@ fn complaint_about(network: &Network, found: &BTreeMap<String, InterfaceFacts>) 
 struct Entry {
     name: String,
     up: bool,
+    running: bool,
     address: Address,
 }
 
@@ -154,9 +157,10 @@ impl Entry {
     fn of(element: &libc::ifaddrs) -> Self {
         // SAFETY: an element's name is a string that ends in zero and lives as long as the list.
         let name = unsafe { CStr::from_ptr(element.ifa_name) }.to_string_lossy().into_owned();
-        // IFF_UP is the lowest of the flags; the C type's sign means nothing here.
-        let up = element.ifa_flags & libc::IFF_UP.cast_unsigned() != 0;
-        Self { name, up, address: Address::of(element) }
+        // These are among the lowest of the flags; the C type's sign means nothing here.
+        let has = |flag: libc::c_int| element.ifa_flags & flag.cast_unsigned() != 0;
+        let (up, running) = (has(libc::IFF_UP), has(libc::IFF_RUNNING));
+        Self { name, up, running, address: Address::of(element) }
     }
 }
 
@@ -221,7 +225,7 @@ mod tests {
             let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
             (
                 (*name).to_owned(),
-                InterfaceFacts { index: 7, mac: Some([2, 0, 0, 0, 0, 1]), up: *up, addresses },
+                InterfaceFacts { index: 7, mac: Some([2, 0, 0, 0, 0, 1]), up: *up, running: *up, addresses },
             )
         });
         check_against(&config, &found.collect()).iter().map(ToString::to_string).collect()

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::{
-    Handle, Health, LeaseOf, LeasePage, LeaseQuery, Question, ReleaseRefused, Released, Snapshot, Target,
-    UnknownNetwork, channel,
+    Handle, Health, LeaseOf, LeasePage, LeaseQuery, Probe, Question, ReleaseRefused, Released, Snapshot,
+    Target, UnknownNetwork, channel,
 };
 use crate::engine::probes::ProbeCounts;
 use crate::report::{
@@ -21,6 +21,8 @@ const PAGE: usize = 2;
 pub struct Fake {
     /// Shown, by address.
     pub leases: Vec<LeaseReport>,
+    /// Those whose clients answer when they are asked.
+    pub answering: Vec<Ipv4Addr>,
     /// Shown as it is.
     pub snapshot: Snapshot,
     /// Shown as it is.
@@ -31,6 +33,7 @@ impl Default for Fake {
     fn default() -> Self {
         Self {
             leases: (1..=5).map(lease).collect(),
+            answering: Vec::new(),
             snapshot: snapshot(),
             health: Health { live: true, ready: true, problems: Vec::new() },
         }
@@ -110,7 +113,7 @@ impl Fake {
             Question::Leases { query, reply } => drop(reply.send(self.page(&query))),
             Question::LeasesOf { ips, reply } => drop(reply.send(self.leases_of(ips))),
             Question::Snapshot { reply } => drop(reply.send(self.snapshot.clone())),
-            Question::Release { target, reply } => drop(reply.send(self.release(target))),
+            Question::Release { target, probe, reply } => drop(reply.send(self.release(target, probe))),
             Question::Health { reply } => drop(reply.send(self.health.clone())),
         }
     }
@@ -132,7 +135,7 @@ impl Fake {
         ips.into_iter().map(|ip| (ip, lease(ip))).collect()
     }
 
-    fn release(&mut self, target: Target) -> Result<Released, ReleaseRefused> {
+    fn release(&mut self, target: Target, probe: Probe) -> Result<Released, ReleaseRefused> {
         let found = self.leases.iter_mut().find(|lease| match target {
             Target::Ip(ip) => lease.ip == ip,
             Target::Mac(mac) => lease.mac == mac,
@@ -140,6 +143,10 @@ impl Fake {
         let lease = found.ok_or(ReleaseRefused::NoLease(target))?;
         if lease.state == LeaseState::Released {
             return Err(ReleaseRefused::NotInUse { ip: lease.ip, state: lease.state });
+        }
+        if probe == Probe::First && self.answering.contains(&lease.ip) {
+            let LeaseReport { ip, state, mac: client, .. } = *lease;
+            return Err(ReleaseRefused::StillAnswers { ip, state, client, by: Some(client) });
         }
         lease.state = LeaseState::Released;
         Ok(Released { ip: lease.ip, mac: lease.mac, network: lease.network.clone().unwrap_or_default() })

@@ -17,7 +17,7 @@ use tracing::info;
 
 use super::timings::AgentMetrics;
 use super::{exposition, lease_stream, metrics};
-use crate::control::{Handle, Health, NoAnswer, ReleaseRefused, Target};
+use crate::control::{Handle, Health, NoAnswer, Probe, ReleaseRefused, Target};
 
 /// The most bytes of a request's body: a release names one address.
 const BODY_BYTES: usize = 4 << 10;
@@ -125,15 +125,31 @@ async fn stats(State(source): State<Source>) -> Result<Response, Problem> {
     Ok(Json(source.handle.snapshot().await?.stats).into_response())
 }
 
+/// What `/release` may be asked with.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReleaseParameters {
+    /// Whether the holder is not asked first.
+    #[serde(default)]
+    force: bool,
+}
+
 async fn release(
     State(source): State<Source>,
+    parameters: Result<Query<ReleaseParameters>, QueryRejection>,
     target: Result<Json<Target>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let Json(target) = target.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-    let released = source.handle.release(target).await?.map_err(|refused| {
+    let Query(ReleaseParameters { force }) =
+        parameters.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+    let probe = if force { Probe::Skip } else { Probe::First };
+    let released = source.handle.release(target, probe).await?.map_err(|refused| {
         let status = match refused {
             ReleaseRefused::NoLease(_) => StatusCode::NOT_FOUND,
-            ReleaseRefused::NotInUse { .. } | ReleaseRefused::Several { .. } => StatusCode::CONFLICT,
+            ReleaseRefused::NotInUse { .. }
+            | ReleaseRefused::Several { .. }
+            | ReleaseRefused::StillAnswers { .. } => StatusCode::CONFLICT,
+            ReleaseRefused::CannotTell { .. } => StatusCode::SERVICE_UNAVAILABLE,
             ReleaseRefused::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Problem::new(status, refused)

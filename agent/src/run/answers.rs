@@ -1,4 +1,4 @@
-//! What the core answers when it is asked: leases, numbers, health, and giving an address back.
+//! What the core answers when it is asked: leases, numbers and health.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -7,20 +7,14 @@ use xdhcpd_common::counters::Counters;
 use xdhcpd_common::maps::LeaseState as KernelState;
 
 use crate::clock::Now;
-use crate::control::{
-    Health, LeaseOf, LeasePage, LeaseQuery, PAGE, Question, ReleaseRefused, Released, Snapshot, Target, UnknownNetwork,
-};
-use crate::engine::TakeBack;
+use crate::control::{Health, LeaseOf, LeasePage, LeaseQuery, PAGE, Question, Snapshot, UnknownNetwork};
 use crate::lease::{Lease, NetworkId, State};
 use crate::report::{
     AgentAnswers, AgentReport, InterfaceReport, KernelReport, LeaseReport, LeaseState, LoaderReport,
-    LoaderState, Mac, NetworkReport, StatsReport,
+    LoaderState, NetworkReport, StatsReport,
 };
 
 use super::core::Core;
-
-/// Of a client's addresses, how many an error names.
-const NAMED: usize = 16;
 
 impl Core {
     /// Answers; an asker that is gone does not matter.
@@ -29,7 +23,7 @@ impl Core {
             Question::Leases { query, reply } => drop(reply.send(self.page(&query))),
             Question::LeasesOf { ips, reply } => drop(reply.send(self.leases_of(&ips))),
             Question::Snapshot { reply } => drop(reply.send(self.snapshot())),
-            Question::Release { target, reply } => drop(reply.send(self.give_back(target))),
+            Question::Release { target, probe, reply } => self.release(target, probe, reply),
             Question::Health { reply } => drop(reply.send(self.health())),
         }
     }
@@ -70,7 +64,7 @@ impl Core {
         networks.into_iter().find(|(_, network)| network.name == name).map(|(id, _)| id)
     }
 
-    fn network_name(&self, ip: Ipv4Addr) -> Option<&str> {
+    pub(super) fn network_name(&self, ip: Ipv4Addr) -> Option<&str> {
         let id = self.table.network_of(ip)?;
         self.config.networks.get(usize::from(id.0)).map(|network| network.name.as_str())
     }
@@ -166,44 +160,5 @@ impl Core {
         }));
         problems.extend(self.fast_fault.iter().cloned());
         Health { live: true, ready, problems }
-    }
-
-    fn give_back(&mut self, target: Target) -> Result<Released, ReleaseRefused> {
-        let lease = self.find(target)?.clone();
-        if !matches!(lease.state, State::Bound | State::Offered | State::Declined) {
-            return Err(ReleaseRefused::NotInUse { ip: lease.ip, state: lease.state.into() });
-        }
-        let failed = |reason: &str| ReleaseRefused::Failed { ip: lease.ip, reason: reason.to_owned() };
-        let key = self.engine.key_of(&self.table, lease.ip).ok_or_else(|| failed("its network is gone"))?;
-        if let Some(fault) = &self.disk.fault {
-            return Err(failed(fault));
-        }
-        // Who declined an address is not to get it back before others.
-        let into = if lease.state == State::Declined { State::Expired } else { State::Released };
-        let take_back = TakeBack { ip: lease.ip, key, into, seen: None };
-        if !self.take_back_now(take_back, Now::read()) {
-            return Err(failed("it could not be written to disk, or not be taken out of the kernel"));
-        }
-        let network = self.network_name(lease.ip).unwrap_or_default().to_owned();
-        Ok(Released { ip: lease.ip, mac: Mac(lease.mac), network })
-    }
-
-    fn find(&self, target: Target) -> Result<&Lease, ReleaseRefused> {
-        match target {
-            Target::Ip(ip) => self.table.get(ip).ok_or(ReleaseRefused::NoLease(target)),
-            Target::Mac(mac) => {
-                let has = |lease: &&Lease| lease.mac == mac.0 && lease.state.occupies();
-                let found: Vec<&Lease> =
-                    self.table.leases_after(None, None).filter(has).take(NAMED).collect();
-                match found.as_slice() {
-                    [] => Err(ReleaseRefused::NoLease(target)),
-                    [only] => Ok(only),
-                    several => Err(ReleaseRefused::Several {
-                        mac,
-                        ips: several.iter().map(|lease| lease.ip).collect(),
-                    }),
-                }
-            }
-        }
     }
 }

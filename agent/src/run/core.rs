@@ -30,6 +30,7 @@ use super::links::{Heard, Links};
 use super::outlets::Outlets;
 use super::own_address::OwnAddresses;
 use super::quiet::Quiet;
+use super::release::Releases;
 use super::reload::Prepared;
 use super::start_fast_path;
 use super::take_back::Leaving;
@@ -56,6 +57,7 @@ pub struct Core {
     pub(super) counts: Counts,
     pub(super) outlets: Outlets,
     pub(super) leaving: Leaving,
+    pub(super) releases: Releases,
     /// The last turn ended before all was read.
     pub(super) more: bool,
     pub(super) disk: Disk,
@@ -168,6 +170,7 @@ impl Core {
                 break;
             }
         }
+        self.look_at_releases();
         self.look_at_probes();
         let now = Now::read();
         if self.leaving.next(self.table.next_due()).is_some_and(|at| at <= now.moment) {
@@ -183,7 +186,11 @@ impl Core {
         }
         let now = Now::read().moment;
         let next = self.leaving.next(self.table.next_due());
-        let next = [next, self.engine.next_probe()].into_iter().flatten().min().map(|at| at.since(now));
+        let next = [next, self.engine.next_probe(), self.releases.next()]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.since(now));
         next.unwrap_or(LOOK_AFTER).min(LOOK_AFTER)
     }
 
@@ -229,7 +236,7 @@ impl Core {
     /// Takes frames off every link, as many as one batch holds, and decides on them; whether there
     /// may be more.
     fn read_frames(&mut self, batch: &mut Batch, now: Moment) -> bool {
-        let Self { links, engine, table, counts, quiet, .. } = self;
+        let Self { links, engine, table, counts, quiet, releases, .. } = self;
         let mut outcomes = Vec::new();
         let mut probed = Vec::new();
         let more = links.receive(|link, wire, heard| {
@@ -237,6 +244,7 @@ impl Core {
                 Heard::Message(Ok(request)) => request,
                 Heard::Message(Err(refused)) => return counts.ignore(refused.name()),
                 Heard::Claim(claim) => {
+                    releases.claimed(wire, claim.ip, claim.mac);
                     return probed.extend(engine.claimed(table, wire, claim.ip, claim.mac, now));
                 }
             };
@@ -250,6 +258,7 @@ impl Core {
         });
         let echoes = links.echoes();
         let more = more || !echoes.is_empty();
+        echoes.iter().for_each(|ip| releases.heard(*ip));
         probed.extend(echoes.into_iter().flat_map(|ip| engine.echoed(table, ip, now)));
         for (link, outcome) in outcomes {
             self.take_on(batch, link, outcome, now);
@@ -264,6 +273,7 @@ impl Core {
     pub(super) fn take_on(&mut self, batch: &mut Batch, link: usize, outcome: Outcome, now: Moment) {
         if let Some(ip) = outcome.granted {
             self.leaving.keep(ip);
+            self.releases.heard(ip);
         }
         if let Some(take_back) = outcome.take_back {
             self.leaving.add(take_back, now);
@@ -303,7 +313,8 @@ impl Core {
             *count = count.saturating_add(u64::try_from(held_back).unwrap_or(u64::MAX));
         }
         self.tell_kernel(&batch);
-        self.links.ask(&batch.probes);
+        // What is not asked for is offered, as without a probe.
+        let _faults = self.links.ask(&batch.probes);
         let sent = self.links.send(&batch.replies, &mut self.counts);
         let took = Now::read().moment.since(now.moment);
         for _ in 0..sent {

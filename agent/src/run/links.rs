@@ -143,10 +143,10 @@ impl Links {
         more
     }
 
-    /// Asks for addresses; the answers are heard from now on.
-    ///
-    /// What is not sent is not answered either: the address is offered then, as without a probe.
-    pub fn ask(&mut self, probes: &[Asking]) {
+    /// Asks for addresses; the answers are heard from now on. Says why, where questions were
+    /// not put: silence is no answer to those.
+    pub fn ask(&mut self, probes: &[Asking]) -> Vec<String> {
+        let mut faults = Vec::new();
         for (at, served) in self.interfaces.iter_mut().enumerate() {
             let mine = probes.iter().filter(|asking| asking.link == at);
             let frames: Vec<&[u8]> = mine.filter_map(|asking| asking.frame()).collect();
@@ -155,16 +155,26 @@ impl Links {
             }
             // First, or an answer could be missed.
             let heard = served.link.hear_arp(true);
-            if let Err(fault) = heard.and_then(|()| served.link.send(&frames)) {
-                warn!("probing on {}: {fault}", served.link.name());
-            }
+            let sent = heard.and_then(|()| served.link.send(&frames));
+            let name = served.link.name();
+            let why = match sent {
+                Ok(outcome) if outcome.sent == frames.len() => continue,
+                Ok(_) => format!("interface {name} takes no frames"),
+                Err(fault) => {
+                    warn!("probing on {name}: {fault}");
+                    format!("interface {name} takes no frames: {fault}")
+                }
+            };
+            faults.push(why);
         }
         let far = probes.iter().filter(|asking| asking.frame().is_none()).map(|asking| asking.probe.ip);
         for ip in far {
             if let Err(fault) = self.ask_far(ip) {
                 debug!("probing {ip}: {fault}");
+                faults.push(format!("no ping can be sent there: {fault}"));
             }
         }
+        faults
     }
 
     fn ask_far(&mut self, ip: Ipv4Addr) -> io::Result<()> {

@@ -18,6 +18,7 @@ pub mod own_address;
 mod places;
 mod probes;
 mod quiet;
+mod release;
 mod reload;
 mod take_back;
 
@@ -156,11 +157,7 @@ fn open_journal(config: &Config) -> Result<(Journal, Loaded)> {
 }
 
 /// The core, serving.
-fn build_core(
-    prepared: Prepared,
-    (journal, loaded): (Journal, Loaded),
-    outlets: Outlets,
-) -> Result<Core> {
+fn build_core(prepared: Prepared, (journal, loaded): (Journal, Loaded), outlets: Outlets) -> Result<Core> {
     let Prepared { config, places } = prepared;
     let mut table = Table::new(&config);
     table.load(loaded);
@@ -177,6 +174,7 @@ fn build_core(
         counts: core::Counts::default(),
         outlets,
         leaving: take_back::Leaving::default(),
+        releases: release::Releases::default(),
         more: false,
         disk: disk::Disk::default(),
         unserved: Vec::new(),

@@ -86,7 +86,7 @@ mod tests {
     /// Where the network is on a machine whose eth0 is up, with these addresses.
     fn found(more: &str, up: bool, addresses: &[&str]) -> Result<Place> {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        let facts = InterfaceFacts { index: 7, mac: Some([2, 0, 0, 0, 0, 1]), up, addresses };
+        let facts = InterfaceFacts { index: 7, mac: Some([2, 0, 0, 0, 0, 1]), up, running: up, addresses };
         place(&config(more).networks[0], &BTreeMap::from([("eth0".to_owned(), facts)]), &BTreeMap::new())
     }
 

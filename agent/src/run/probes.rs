@@ -20,7 +20,7 @@ impl Core {
             self.take_on_probed(&mut batch, probed, now.moment);
         }
         self.commit(batch, now);
-        if !self.engine.is_probing() {
+        if !self.engine.is_probing() && self.releases.is_empty() {
             self.links.stop_asking();
         }
     }

@@ -104,6 +104,7 @@ impl Core {
         let had_fast_path = self.fast.is_some();
         self.change_fast_path(&config, &places);
         self.engine.forget_probes(&mut self.table);
+        self.give_up_releases();
         self.counts.probes = self.counts.probes.plus(self.engine.probe_counts());
         self.table.reconfigure(&config);
         self.publish(&config, &places);

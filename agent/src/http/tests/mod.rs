@@ -174,6 +174,20 @@ async fn a_release_says_what_was_given_back_and_cannot_be_repeated() {
 }
 
 #[tokio::test]
+async fn a_client_that_answers_keeps_its_address_unless_the_operator_insists() {
+    let answering = vec![lease(1).ip];
+    let agent = Agent::start(Fake { answering, ..Fake::default() }.start());
+    let body = r#"{"ip":"10.9.0.1"}"#;
+    let refused = agent.post("/release", body).await;
+    assert_eq!(refused.status, 409);
+    let stays = "10.9.0.1 stays leased: its client 02:00:00:00:00:01 still answers; --force gives it back all the same";
+    assert_eq!(refused.json()["error"], stays);
+    assert_eq!(agent.post("/release?force=yes", body).await.status, 400);
+    assert_eq!(agent.post("/release?now=true", body).await.status, 400);
+    assert_eq!(agent.post("/release?force=true", body).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_release_that_is_too_long_or_no_json_is_refused() {
     let agent = Agent::start(Fake::default().start());
     assert_eq!(agent.post("/release", &" ".repeat(8 << 10)).await.status, 413);
