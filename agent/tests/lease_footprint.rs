@@ -60,6 +60,7 @@ fn config() -> Config {
         authoritative: false,
         identity: Identity::Mac,
         reserved_only: false,
+        keep_addresses: false,
         always_broadcast: false,
         probe: false,
         offer_hold: Duration::from_mins(1),
@@ -101,6 +102,7 @@ fn a_lease_takes_at_most_150_bytes_of_the_table_and_a_file_is_read_back_whole() 
             expires: Moment(60_000_000_000 + u64::from(n)),
             durable_until: Moment::NEVER,
             answered_by: AnsweredBy::Agent,
+            taken: true,
         });
     }
     let each = (ALLOCATED.load(Ordering::Relaxed) - before) / count as usize;

@@ -22,6 +22,8 @@ pub mod message {
     pub const ACK: u8 = 5;
     /// NAK.
     pub const NAK: u8 = 6;
+    /// RELEASE.
+    pub const RELEASE: u8 = 7;
 }
 
 /// How long to listen where no reply is expected: many times what one takes.

@@ -420,6 +420,7 @@ fn lease_of_nobody() -> Lease {
         expires: Moment::NEVER,
         durable_until: Moment::NEVER,
         answered_by: xdhcpd::lease::AnsweredBy::Agent,
+        taken: true,
     }
 }
 

@@ -257,6 +257,36 @@ fn behind_a_relay_a_client_that_answers_a_ping_keeps_its_address() -> Result<()>
 }
 
 #[test]
+fn c46_a_kept_address_is_no_other_clients_until_the_operator_lets_it_go() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let pair = Pair::new()?;
+    let one_address = NETWORK.replace("10.9.0.100-10.9.0.110", "10.9.0.100-10.9.0.100");
+    let network = one_address.replace("probe: false", "probe: false\n    keepAddresses: true");
+    let mut server = Server::start(&pair.server, &network)?;
+    let tap = Tap::open(&pair.client, "c0")?;
+    exchange::obtain(&tap, ONE, |frame| frame)?;
+    let gives_back = from_client(message::RELEASE, ONE).unicast(FIRST.octets(), [10, 9, 0, 2]);
+    let gives_back = gives_back.with(|frame| frame.destination = EVERYBODY).option(54, &[10, 9, 0, 2]);
+    tap.send(&gives_back.build())?;
+    until_true("the lease to be released", SOON, || Ok(server.lease(FIRST)?["state"] == "released"))?;
+    for _ in ["before a restart", "and after it"] {
+        assert!(is_met_with_silence(&tap, &from_client(message::DISCOVER, TWO))?, "it is the first one's");
+        let pool = server.json("stats")?["networks"][0].clone();
+        assert!(pool["kept"] == 1 && pool["remaining"] == 0, "{pool}");
+        server.stop("TERM")?;
+        server.restart(&pair.server)?;
+    }
+    assert_eq!(release(&server, &["02:00:00:00:01:01"])?, (Some(0), String::new()));
+    server.stop("KILL")?;
+    server.restart(&pair.server)?;
+    let [_, ack] = exchange::obtain(&tap, TWO, |frame| frame)?;
+    assert_eq!(address(&ack), FIRST);
+    Ok(())
+}
+
+#[test]
 fn c25_an_offer_that_is_not_taken_is_free_again_after_its_hold() -> Result<()> {
     if !can_run() {
         return Ok(());

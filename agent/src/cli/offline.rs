@@ -183,6 +183,7 @@ mod tests {
             expires: Moment::NEVER,
             durable_until: Moment::NEVER,
             answered_by: lease::AnsweredBy::Agent,
+            taken: true,
         }
     }
 

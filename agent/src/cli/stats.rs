@@ -89,10 +89,10 @@ fn reasons(what: &str, counts: &BTreeMap<String, u64>) -> Option<String> {
 }
 
 fn networks(report: &StatsReport) -> Option<String> {
-    let heads = ["NETWORK", "TOTAL", "USED", "REMAINING", "DECLINED"];
+    let heads = ["NETWORK", "TOTAL", "USED", "REMAINING", "DECLINED", "KEPT"];
     let mut rows = vec![heads.map(str::to_owned).to_vec()];
     rows.extend(report.networks.iter().map(|network| {
-        let counts = [network.total, network.used, network.remaining, network.declined];
+        let counts = [network.total, network.used, network.remaining, network.declined, network.kept];
         let mut row = vec![network.name.clone()];
         row.extend(counts.map(|count| count.to_string()));
         row
@@ -130,9 +130,9 @@ client_budget          15
 IGNORED BY THE AGENT  COUNT
 pool_empty            19
 
-NETWORK  TOTAL  USED  REMAINING  DECLINED
-rack1    101    40    60         1
-rack2    101    40    60         1
+NETWORK  TOTAL  USED  REMAINING  DECLINED  KEPT
+rack1    101    40    58         1         2
+rack2    101    40    58         1         2
 ";
         assert_eq!(show(&stats), expected);
     }

@@ -60,8 +60,14 @@ pub fn lease(n: u8) -> LeaseReport {
 
 /// Counts of two networks, each number its own.
 pub fn snapshot() -> Snapshot {
-    let network =
-        |name: &str| NetworkReport { name: name.into(), total: 101, used: 40, remaining: 60, declined: 1 };
+    let network = |name: &str| NetworkReport {
+        name: name.into(),
+        total: 101,
+        used: 40,
+        remaining: 58,
+        declined: 1,
+        kept: 2,
+    };
     let counts = |names: &[(&str, u64)]| names.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
     let mut kernel_times = [0; 16];
     kernel_times[3] = 5;

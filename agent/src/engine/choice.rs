@@ -83,10 +83,13 @@ impl Client<'_> {
         self.classes.iter().any(|mine| mine.name == class)
     }
 
-    /// Whether the address is free, or this client's already; never our own.
+    /// Whether the address is free, or this client's already; never our own. One that is kept for
+    /// another client is not free, unless the operator has reserved it for this one since.
     pub fn can_take(&self, table: &Table, ip: Ipv4Addr) -> bool {
+        let is_reserved = self.reservation.is_some_and(|reservation| reservation.ip == ip);
         let is_its = |lease: &Lease| {
-            !lease.state.occupies() || self.served.is_of(lease, &self.key) && lease.state != State::Declined
+            let is_free = !lease.state.occupies() && (is_reserved || !table.is_kept(ip));
+            is_free || self.served.is_of(lease, &self.key) && lease.state != State::Declined
         };
         ip != self.served.place.server && table.get(ip).is_none_or(is_its)
     }

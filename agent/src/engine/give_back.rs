@@ -12,7 +12,7 @@ use super::candidates::Candidates;
 use super::choice::Client;
 use super::ignored::Ignored;
 use super::messages::holder;
-use super::{Engine, KernelChange, Note, Outcome, TakeBack, Write};
+use super::{Ending, Engine, KernelChange, Note, Outcome, TakeBack, Write};
 
 impl Engine {
     /// From its holder, naming us: out of use for a while. Whoever has the address now is none of
@@ -56,7 +56,7 @@ impl Engine {
         let ip = Ipv4Addr::from(request.facts.ciaddr);
         let client = giver(table, request, candidates, &clients, ip)?;
         let lease = table.get(ip).ok_or(Ignored::NotTheClients)?;
-        let take_back = TakeBack::of(lease, client.served, State::Released);
+        let take_back = TakeBack::of(lease, client.served, Ending::Released);
         Ok(Outcome {
             kernel: Some(KernelChange::Suspend(take_back.key)),
             take_back: Some(take_back),

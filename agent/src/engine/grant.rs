@@ -272,5 +272,6 @@ pub(super) fn lease(
         // The table's to say.
         durable_until: Moment::NEVER,
         answered_by: AnsweredBy::Agent,
+        taken: state == State::Bound,
     }
 }

@@ -15,7 +15,7 @@ use super::ignored::Ignored;
 use super::probes::Need;
 use super::render::Rendered;
 use super::reply::{self, Content, ReplyKind};
-use super::{Engine, Outcome, TakeBack};
+use super::{Ending, Engine, Outcome, TakeBack};
 use crate::engine::request::Request;
 
 impl Engine {
@@ -148,7 +148,7 @@ impl Engine {
                     table.forget(lease.ip);
                     return Ok(Outcome::new(client.id));
                 }
-                let take_back = TakeBack::of(lease, client.served, State::Released);
+                let take_back = TakeBack::of(lease, client.served, Ending::Released);
                 return Ok(Outcome { take_back: Some(take_back), ..Outcome::new(client.id) });
             }
         }
@@ -239,6 +239,6 @@ impl Client<'_> {
         let is_other =
             |lease: &&Lease| lease.ip != ip && matches!(lease.state, State::Offered | State::Bound);
         let lease = table.all_of_client(self.id, &self.key).find(is_other)?;
-        Some(TakeBack::of(lease, self.served, State::Released))
+        Some(TakeBack::of(lease, self.served, Ending::Released))
     }
 }

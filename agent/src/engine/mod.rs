@@ -121,16 +121,27 @@ pub struct TakeBack {
     pub ip: Ipv4Addr,
     /// Its entry in the kernel, if it has one.
     pub key: LeaseKey,
-    /// What it becomes: Released or Expired.
-    pub into: State,
+    /// What it becomes.
+    pub into: Ending,
     /// State and end of the lease when this was decided. A lease that is not like this any more was
     /// answered since, and stays. None: it goes in any case, for an operator wants it.
     pub seen: Option<(State, Moment)>,
 }
 
+/// What becomes of a lease that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It was given back; the address stays its client's as long as it can be.
+    Released,
+    /// It ran out; likewise.
+    Expired,
+    /// The address is nobody's, although an ended lease may keep it.
+    LetGo,
+}
+
 impl TakeBack {
     /// Frees a lease as it is now.
-    fn of(lease: &Lease, served: &Served, into: State) -> Self {
+    fn of(lease: &Lease, served: &Served, into: Ending) -> Self {
         let seen = Some((lease.state, lease.expires));
         Self { ip: lease.ip, key: served.key(lease.mac), into, seen }
     }
@@ -254,7 +265,7 @@ impl Engine {
     /// Leases whose time has come: each has to be taken back from the kernel first.
     pub fn due(&self, table: &Table, now: Moment) -> Vec<TakeBack> {
         let take_back =
-            |ip: Ipv4Addr| Some(TakeBack::of(table.get(ip)?, self.served_of(table, ip)?, State::Expired));
+            |ip: Ipv4Addr| Some(TakeBack::of(table.get(ip)?, self.served_of(table, ip)?, Ending::Expired));
         table.due(now).into_iter().filter_map(take_back).collect()
     }
 
@@ -263,12 +274,13 @@ impl Engine {
     pub fn taken_back(&self, table: &mut Table, take_back: TakeBack, now: Moment) -> bool {
         let Some(lease) = table.get(take_back.ip) else { return false };
         let was_answered = take_back.seen.is_some_and(|seen| seen != (lease.state, lease.expires));
-        if was_answered || !lease.state.occupies() {
+        if was_answered || !lease.state.occupies() && take_back.into != Ending::LetGo {
             return false;
         }
         match take_back.into {
-            State::Released => table.release(take_back.ip, now),
-            _ => table.expire(take_back.ip, now),
+            Ending::Released => table.release(take_back.ip, now),
+            Ending::Expired => table.expire(take_back.ip, now),
+            Ending::LetGo => table.let_go(take_back.ip, now),
         }
     }
 

@@ -314,6 +314,7 @@ impl Engine {
             expires: until,
             durable_until: Moment::NEVER,
             answered_by: AnsweredBy::Agent,
+            taken: false,
         });
         Some(Outcome {
             write: Some(Write { ip, until }),

@@ -132,6 +132,7 @@ fn pools(
             ("used", network.used),
             ("remaining", network.remaining),
             ("declined", network.declined),
+            ("kept", network.kept),
         ];
         for (state, count) in states {
             gauge(&mut family, &[("network", &network.name), ("state", state)], count)?;

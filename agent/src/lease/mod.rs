@@ -54,6 +54,8 @@ pub struct Lease {
     pub durable_until: Moment,
     /// Who answered last.
     pub answered_by: AnsweredBy,
+    /// Whether the client ever took the address: an offer alone does not make it the client's.
+    pub taken: bool,
 }
 
 impl Lease {

@@ -20,6 +20,8 @@ use crate::config::{Identity, Network};
 pub(super) struct Pool {
     /// What tells its clients apart.
     pub(super) identity: Identity,
+    /// Whether an ended lease keeps its address for its client.
+    keeps: bool,
     /// Its ranges without what is never given dynamically, in the order in which they are used.
     ranges: Vec<Range>,
     /// (first, last, range) of every stretch of dynamic addresses, sorted.
@@ -32,6 +34,8 @@ pub(super) struct Pool {
     used: u64,
     /// Of these, declined.
     declined: u64,
+    /// Of these, kept for clients whose lease has ended.
+    kept: u64,
     /// Leases by state, wherever in the network they are.
     states: [u64; State::ALL.len()],
 }
@@ -42,7 +46,7 @@ struct Range {
     class: Option<String>,
     /// Addresses that no lease is known of.
     unused: Intervals,
-    /// Addresses that somebody had, by when they became free.
+    /// Addresses that somebody had and anybody may have, by when they became free.
     free: Timeline,
 }
 
@@ -55,6 +59,8 @@ pub struct Counts {
     pub used: u64,
     /// Of these, out of use for a while.
     pub declined: u64,
+    /// Of these, kept for clients whose lease has ended: only in a network that does so.
+    pub kept: u64,
     /// Of these, the rest.
     pub remaining: u64,
 }
@@ -79,12 +85,14 @@ impl Pool {
         let dynamic = ranges.iter().fold(0, |sum: u64, range| sum.saturating_add(range.unused.len()));
         Self {
             identity: network.identity,
+            keeps: network.keep_addresses,
             total: dynamic.saturating_add(reserved.len() as u64),
             ranges,
             stretches,
             reserved,
             used: 0,
             declined: 0,
+            kept: 0,
             states: [0; State::ALL.len()],
         }
     }
@@ -92,9 +100,10 @@ impl Pool {
     /// Learns of a lease that is new here.
     pub(super) fn add(&mut self, lease: &Lease) {
         self.count(lease, u64::saturating_add);
+        let is_free = !lease.state.occupies() && !self.is_kept(lease);
         if let Some(range) = self.range_of_mut(lease.ip) {
             range.unused.remove(lease.ip.to_bits()..=lease.ip.to_bits());
-            if !lease.state.occupies() {
+            if is_free {
                 range.free.insert(lease.expires, lease.ip);
             }
         }
@@ -105,9 +114,7 @@ impl Pool {
         self.count(lease, u64::saturating_sub);
         if let Some(range) = self.range_of_mut(lease.ip) {
             range.unused.insert(lease.ip.to_bits()..=lease.ip.to_bits());
-            if !lease.state.occupies() {
-                range.free.remove(lease.expires, lease.ip);
-            }
+            range.free.remove(lease.expires, lease.ip);
         }
     }
 
@@ -132,6 +139,12 @@ impl Pool {
             .is_some_and(|range| range.is_open(&member))
     }
 
+    /// Whether a lease that has ended still keeps its address for its client. An offer that was
+    /// never taken keeps none.
+    pub(super) fn is_kept(&self, lease: &Lease) -> bool {
+        self.keeps && lease.taken && !lease.state.occupies() && !lease.is_nobodys()
+    }
+
     /// Whether a reservation names this address.
     pub(super) fn is_reserved(&self, ip: Ipv4Addr) -> bool {
         self.reserved.binary_search(&ip.to_bits()).is_ok()
@@ -139,9 +152,9 @@ impl Pool {
 
     /// How full the network is.
     pub(super) fn counts(&self) -> Counts {
-        let taken = self.used.saturating_add(self.declined);
-        let remaining = self.total.saturating_sub(taken);
-        Counts { total: self.total, used: self.used, declined: self.declined, remaining }
+        let Self { total, used, declined, kept, .. } = *self;
+        let taken = used.saturating_add(declined).saturating_add(kept);
+        Counts { total, used, declined, kept, remaining: total.saturating_sub(taken) }
     }
 
     /// How many leases are in a state.
@@ -154,12 +167,17 @@ impl Pool {
         if let Some(count) = self.states.get_mut(lease.state as usize) {
             *count = step(*count, 1);
         }
-        if self.range_index(lease.ip).is_none() && !self.is_reserved(lease.ip) {
+        let is_dynamic = self.range_index(lease.ip).is_some();
+        if !is_dynamic && !self.is_reserved(lease.ip) {
             return;
         }
         match lease.state {
             State::Offered | State::Bound => self.used = step(self.used, 1),
             State::Declined => self.declined = step(self.declined, 1),
+            // A reserved address waits for the one whose reservation it is.
+            State::Released | State::Expired if is_dynamic && self.is_kept(lease) => {
+                self.kept = step(self.kept, 1);
+            }
             State::Released | State::Expired => {}
         }
     }

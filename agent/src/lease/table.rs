@@ -126,13 +126,17 @@ impl Table {
     ///
     /// The client's memory of another, free address in this network is gone with that. What is
     /// durable stays so for the same client, and is nothing for a new one, whatever the argument
-    /// says. A lease outside of every network is put aside.
+    /// says; so is whether the client ever took the address, but that the argument may say, too.
+    /// A lease outside of every network is put aside.
     pub fn put(&mut self, mut lease: Lease) -> Option<NetworkId> {
         let former = self.records.get(lease.ip).or_else(|| self.aside.get(lease.ip));
         lease.durable_until = former
             .filter(|former| former.same_client(&lease))
             .map_or(Moment::NEVER, |former| former.durable_until);
         let network = self.network_of(lease.ip);
+        let pool = network.and_then(|network| self.pool(network));
+        let key = |lease: &Lease| KeyRef::of_lease(pool?.identity, lease).map(KeyRef::to_key);
+        lease.taken |= former.is_some_and(|former| former.taken && key(former) == key(&lease));
         self.store(lease);
         network
     }
@@ -179,6 +183,7 @@ impl Table {
             lease.starts = starts;
             lease.expires = expires;
             lease.answered_by = answered_by;
+            lease.taken = true;
         })
     }
 
@@ -194,10 +199,17 @@ impl Table {
     pub fn expire(&mut self, ip: Ipv4Addr, now: Moment) -> bool {
         self.change(ip, |lease| {
             if lease.state == State::Declined {
-                lease.mac = [0; 6];
-                lease.client_id = None;
-                lease.host_name = None;
+                lease.disown();
             }
+            lease.free(State::Expired, now);
+        })
+    }
+
+    /// The address is nobody's from now on, also where an ended lease kept it for its client;
+    /// `false`: no such lease.
+    pub fn let_go(&mut self, ip: Ipv4Addr, now: Moment) -> bool {
+        self.change(ip, |lease| {
+            lease.disown();
             lease.free(State::Expired, now);
         })
     }
@@ -253,6 +265,12 @@ impl Table {
     /// Whether a reservation of the network names this address.
     pub fn is_reserved(&self, network: NetworkId, ip: Ipv4Addr) -> bool {
         self.pool(network).is_some_and(|pool| pool.is_reserved(ip))
+    }
+
+    /// Whether the lease of an address has ended, and keeps it for its client all the same.
+    pub fn is_kept(&self, ip: Ipv4Addr) -> bool {
+        let pool = self.network_of(ip).and_then(|network| self.pool(network));
+        pool.zip(self.get(ip)).is_some_and(|(pool, lease)| pool.is_kept(lease))
     }
 
     /// Whether an address lies in a network and nobody has it.
@@ -402,7 +420,14 @@ impl Table {
 }
 
 impl Lease {
-    /// Nobody's from now on.
+    /// Whose it was is forgotten.
+    fn disown(&mut self) {
+        self.mac = [0; 6];
+        self.client_id = None;
+        self.host_name = None;
+    }
+
+    /// Ended, and not occupied from now on.
     fn free(&mut self, state: State, now: Moment) {
         self.state = state;
         self.starts = now;

@@ -185,6 +185,7 @@ mod tests {
             expires: NOW.moment.after(Duration::from_hours(12)),
             durable_until: NOW.moment.after(Duration::from_hours(48)),
             answered_by: lease::AnsweredBy::Kernel,
+            taken: true,
         }
     }
 

@@ -112,13 +112,16 @@ pub struct NetworkReport {
     pub remaining: u64,
     /// Of them, out of use for a while.
     pub declined: u64,
+    /// Of them, kept for clients whose lease has ended (`keepAddresses`).
+    #[serde(default)]
+    pub kept: u64,
 }
 
 impl NetworkReport {
     /// What the table counts of a network.
     pub fn of(name: &str, counts: Counts) -> Self {
-        let Counts { total, used, declined, remaining } = counts;
-        Self { name: name.to_owned(), total, used, remaining, declined }
+        let Counts { total, used, declined, kept, remaining } = counts;
+        Self { name: name.to_owned(), total, used, remaining, declined, kept }
     }
 }
 
@@ -180,7 +183,7 @@ mod tests {
             },
             networks: vec![NetworkReport::of(
                 "rack1",
-                Counts { total: 101, used: 1, declined: 1, remaining: 99 },
+                Counts { total: 101, used: 1, declined: 1, kept: 0, remaining: 99 },
             )],
             loader: LoaderReport { state: LoaderState::Running, restarts: 0 },
         }
@@ -207,7 +210,7 @@ mod tests {
                     "answered": {"offer": 1, "ack": 2, "nak": 0},
                     "ignored": {"pool_empty": 6},
                 },
-                "networks": [{"name": "rack1", "total": 101, "used": 1, "remaining": 99, "declined": 1}],
+                "networks": [{"name": "rack1", "total": 101, "used": 1, "remaining": 99, "declined": 1, "kept": 0}],
                 "loader": {"state": "running", "restarts": 0},
             })
         );

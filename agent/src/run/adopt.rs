@@ -231,6 +231,7 @@ fn take_over(table: &mut Table, ip: Ipv4Addr, entry: &maps::Lease, now: Moment) 
         state: if bound { State::Bound } else { State::Offered },
         starts: if lease.starts == Moment::NEVER { now } else { lease.starts },
         expires: Moment(entry.expires).max(lease.expires),
+        taken: lease.taken || entry.state == LeaseState::BOUND,
         answered_by: if entry.answered == 0 { lease.answered_by } else { AnsweredBy::Kernel },
         ..lease
     });

@@ -7,6 +7,7 @@ use xdhcpd_common::counters::Counters;
 use xdhcpd_common::maps::LeaseState as KernelState;
 
 use crate::clock::Now;
+use crate::config::Network;
 use crate::control::{Health, LeaseOf, LeasePage, LeaseQuery, PAGE, Question, Snapshot, UnknownNetwork};
 use crate::lease::{Lease, NetworkId, State};
 use crate::report::{
@@ -64,9 +65,13 @@ impl Core {
         networks.into_iter().find(|(_, network)| network.name == name).map(|(id, _)| id)
     }
 
+    /// The network that an address lies in.
+    pub(super) fn network_at(&self, ip: Ipv4Addr) -> Option<&Network> {
+        self.config.networks.get(usize::from(self.table.network_of(ip)?.0))
+    }
+
     pub(super) fn network_name(&self, ip: Ipv4Addr) -> Option<&str> {
-        let id = self.table.network_of(ip)?;
-        self.config.networks.get(usize::from(id.0)).map(|network| network.name.as_str())
+        self.network_at(ip).map(|network| network.name.as_str())
     }
 
     /// Whether the kernel has an entry that answers for this lease.
@@ -141,14 +146,7 @@ impl Core {
     }
 
     fn network_report(&self, id: NetworkId, name: &str) -> NetworkReport {
-        let counts = self.table.counts(id);
-        NetworkReport {
-            name: name.to_owned(),
-            total: counts.total,
-            used: counts.used,
-            remaining: counts.remaining,
-            declined: counts.declined,
-        }
+        NetworkReport::of(name, self.table.counts(id))
     }
 
     fn health(&self) -> Health {

@@ -16,7 +16,7 @@ use crate::clock::{Moment, Now};
 use crate::config::host;
 use crate::control::{Probe, QUEUE, ReleaseRefused, Released, Target};
 use crate::engine::served::Place;
-use crate::engine::{TakeBack, arp, probes};
+use crate::engine::{Ending, TakeBack, arp, probes};
 use crate::lease::{Lease, State};
 use crate::report::Mac;
 
@@ -188,8 +188,13 @@ impl Core {
         if let Some(fault) = &self.disk.fault {
             return Err(failed(fault));
         }
-        // Who declined an address is not to get it back before others.
-        let into = if lease.state == State::Declined { State::Expired } else { State::Released };
+        let keeps = self.network_at(lease.ip).is_some_and(|network| network.keep_addresses);
+        let into = match lease.state {
+            _ if keeps => Ending::LetGo,
+            // Who declined an address is not to get it back before others.
+            State::Declined => Ending::Expired,
+            _ => Ending::Released,
+        };
         if self.take_back_now(TakeBack { ip: lease.ip, key, into, seen }, now) {
             let network = self.network_name(lease.ip).unwrap_or_default().to_owned();
             return Ok(Released { ip: lease.ip, mac: Mac(lease.mac), network });
@@ -204,18 +209,23 @@ impl Core {
     /// The lease that an operator means.
     fn leased(&self, target: Target) -> Result<&Lease, ReleaseRefused> {
         let lease = self.find(target)?;
-        if lease.state.occupies() {
+        if self.is_its_clients(lease) {
             Ok(lease)
         } else {
             Err(ReleaseRefused::NotInUse { ip: lease.ip, state: lease.state.into() })
         }
     }
 
+    /// Whether there is something to give back.
+    fn is_its_clients(&self, lease: &Lease) -> bool {
+        lease.state.occupies() || self.table.is_kept(lease.ip)
+    }
+
     fn find(&self, target: Target) -> Result<&Lease, ReleaseRefused> {
         match target {
             Target::Ip(ip) => self.table.get(ip).ok_or(ReleaseRefused::NoLease(target)),
             Target::Mac(mac) => {
-                let has = |lease: &&Lease| lease.mac == mac.0 && lease.state.occupies();
+                let has = |lease: &&Lease| lease.mac == mac.0 && self.is_its_clients(lease);
                 let found: Vec<&Lease> =
                     self.table.leases_after(None, None).filter(has).take(NAMED).collect();
                 match found.as_slice() {
@@ -276,6 +286,7 @@ mod tests {
             expires: Moment(100),
             durable_until: Moment(900),
             answered_by: AnsweredBy::Agent,
+            taken: true,
         }
     }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::clock::{Moment, Now};
-use crate::engine::TakeBack;
-use crate::lease::{MAX_DUE, State};
+use crate::engine::{Ending, TakeBack};
+use crate::lease::MAX_DUE;
 
 use super::batch::Batch;
 use super::core::Core;
@@ -116,13 +116,13 @@ impl Core {
         self.catch_up(now);
         let mut freed = HashMap::new();
         for take_back in silent {
-            let before = self.table.get(take_back.ip).map(|lease| (lease.mac, lease.state));
+            let before = self.table.get(take_back.ip).map(|lease| lease.mac);
             if !self.engine.taken_back(&mut self.table, take_back, now.moment) {
                 continue;
             }
             freed.insert(take_back.ip, now.moment);
-            if let Some((mac, State::Offered | State::Bound | State::Declined)) = before {
-                let what = if take_back.into == State::Released { "released" } else { "expired" };
+            if let Some(mac) = before {
+                let what = if take_back.into == Ending::Expired { "expired" } else { "released" };
                 self.log_line(what, take_back.ip, mac);
             }
         }
@@ -214,7 +214,7 @@ mod tests {
 
     fn leaving(n: u32) -> TakeBack {
         let ip = Ipv4Addr::from_bits(0x0a09_0000 | n);
-        TakeBack { ip, key: LeaseKey::default(), into: State::Released, seen: None }
+        TakeBack { ip, key: LeaseKey::default(), into: Ending::Released, seen: None }
     }
 
     #[test]

@@ -32,6 +32,7 @@ networks:
     authoritative: false
     identity: mac                 # or client-id
     reservedOnly: false
+    keepAddresses: false          # true: an address once leased is no other client's until `xdhcpd release`
     alwaysBroadcast: false
     probe: true
     offerHold: 60s

@@ -1,6 +1,7 @@
 //! Rows 45 to 48: DECLINE, RELEASE, INFORM, BOOTP.
 
 use super::*;
+use crate::engine::{Ending, TakeBack};
 use crate::lease::State;
 
 #[test]
@@ -97,7 +98,7 @@ fn an_operator_frees_an_address_whatever_its_client_does() {
     let mut lab = Lab::new(&rack(&[]));
     let address = bound(&mut lab, 1);
     let key = lab.engine.key_of(&lab.table, address).unwrap();
-    let forced = crate::engine::TakeBack { ip: address, key, into: State::Released, seen: None };
+    let forced = TakeBack { ip: address, key, into: Ending::Released, seen: None };
     lab.wait(10);
     lab.ack(renewing(1, address));
     assert!(lab.engine.taken_back(&mut lab.table, forced, lab.now));

@@ -7,6 +7,7 @@ mod discover;
 mod give_back;
 mod horizon;
 mod identity;
+mod keep;
 mod kernel;
 mod lab;
 mod messages;

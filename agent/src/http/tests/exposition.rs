@@ -130,8 +130,9 @@ async fn each_number_of_the_snapshot_stands_under_its_labels() {
         ("xdhcpd_rogue_server_messages_total", r#"network="rack2""#, 22.0),
         ("xdhcpd_pool_addresses", r#"network="rack1",state="total""#, 101.0),
         ("xdhcpd_pool_addresses", r#"network="rack1",state="used""#, 40.0),
-        ("xdhcpd_pool_addresses", r#"network="rack1",state="remaining""#, 60.0),
+        ("xdhcpd_pool_addresses", r#"network="rack1",state="remaining""#, 58.0),
         ("xdhcpd_pool_addresses", r#"network="rack2",state="declined""#, 1.0),
+        ("xdhcpd_pool_addresses", r#"network="rack2",state="kept""#, 2.0),
         ("xdhcpd_fastpath_attached", r#"interface="eth1",mode="generic""#, 1.0),
     ] {
         assert!((value(&families, name, labels) - expected).abs() < f64::EPSILON, "{name}{{{labels}}}");

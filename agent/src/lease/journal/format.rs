@@ -55,6 +55,11 @@ impl State {
         }
     }
 
+    /// Whether the client ever took an address in this state, unless the entry says otherwise.
+    pub(super) const fn implies_taken(self) -> bool {
+        !matches!(self, Self::Offered)
+    }
+
     /// The state as dhcpd has it.
     const fn binding(self) -> &'static str {
         match self {
@@ -100,6 +105,9 @@ fn try_entry(
     }
     writeln!(text, "  set xdhcpd-state = \"{}\";", lease.state.word())?;
     writeln!(text, "  set xdhcpd-ends = \"{}\";", Plain(wall(now, lease.expires)))?;
+    if lease.taken != lease.state.implies_taken() {
+        writeln!(text, "  set xdhcpd-taken = \"{}\";", if lease.taken { "yes" } else { "no" })?;
+    }
     if let Some(BootId(boot)) = boot {
         let [starts, expires] = [lease.starts.0, lease.expires.0];
         writeln!(text, "  set xdhcpd-boot = \"{boot} {starts} {expires} {}\";", until.0)?;

@@ -166,6 +166,7 @@ fn lease(ip: Ipv4Addr, said: Statements<'_>, now: Now, boot: Option<&BootId>) ->
         expires,
         durable_until,
         answered_by: AnsweredBy::Agent,
+        taken: said.taken.unwrap_or(state.implies_taken()),
     };
     let wall_end = match own_end {
         Date::At(seconds) => seconds,
@@ -188,6 +189,7 @@ fn held_back(ip: Ipv4Addr, now: Now) -> Found {
         // True once the file is rewritten, which is before anybody sees this.
         durable_until: until,
         answered_by: AnsweredBy::Agent,
+        taken: false,
     };
     Found { lease, wall_end: i64::MAX }
 }

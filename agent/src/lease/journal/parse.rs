@@ -30,6 +30,8 @@ pub(super) struct Statements<'a> {
     pub(super) state: Option<State>,
     /// `set xdhcpd-ends`: the client's own end.
     pub(super) own_end: Option<Date>,
+    /// `set xdhcpd-taken`: whether the client ever took it, where the state does not say.
+    pub(super) taken: Option<bool>,
     /// `set xdhcpd-boot`: which boot the moments are of, and these.
     pub(super) boot: Option<&'a [u8]>,
 }
@@ -198,6 +200,7 @@ fn set<'a>(lexer: &mut Lexer<'a>, found: &mut Statements<'a>) -> Result<(), Faul
             let date = words.next().zip(words.next()).and_then(|(day, hour)| seconds(day, hour));
             found.own_end = date.map(Date::At);
         }
+        b"xdhcpd-taken" => found.taken = Some(value == b"yes"),
         b"xdhcpd-boot" => found.boot = Some(value),
         _ => {}
     }

@@ -36,6 +36,7 @@ mod tests {
             expires: Moment::FOREVER,
             durable_until: Moment::NEVER,
             answered_by: AnsweredBy::Agent,
+            taken: true,
         }
     }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
 
 mod changes;
+mod kept;
 mod model;
 
 use std::net::Ipv4Addr;
@@ -50,6 +51,7 @@ fn network(subnet: &str, ranges: &[(&str, Option<&str>)]) -> Network {
         authoritative: false,
         identity: Identity::Mac,
         reserved_only: false,
+        keep_addresses: false,
         always_broadcast: false,
         probe: false,
         offer_hold: Duration::from_mins(1),
@@ -92,6 +94,7 @@ fn lease(address: &str, client: u8, state: State, starts: u64, expires: u64) -> 
         expires: Moment(expires),
         durable_until: Moment::NEVER,
         answered_by: AnsweredBy::Agent,
+        taken: state != State::Offered,
     }
 }
 
@@ -134,13 +137,13 @@ fn nothing_that_is_taken_otherwise_is_given_dynamically() {
     };
     assert_eq!(dynamic(&table), [ip("10.0.0.6")]);
     assert_eq!(next(&table), Some(ip("10.0.0.6")));
-    assert_eq!(table.counts(NETWORK), Counts { total: 2, used: 0, declined: 0, remaining: 2 });
+    assert_eq!(table.counts(NETWORK), Counts { total: 2, used: 0, declined: 0, kept: 0, remaining: 2 });
     table.put(lease("10.0.0.6", 1, State::Declined, 1, 100));
     table.put(lease("10.0.0.5", 2, State::Bound, 1, 100));
     // Out of the pool, so it takes nothing away from it.
     table.put(lease("10.0.0.4", 3, State::Bound, 1, 100));
     assert_eq!(next(&table), None);
-    assert_eq!(table.counts(NETWORK), Counts { total: 2, used: 1, declined: 1, remaining: 0 });
+    assert_eq!(table.counts(NETWORK), Counts { total: 2, used: 1, declined: 1, kept: 0, remaining: 0 });
     assert_eq!(table.in_state(NETWORK, State::Bound), 2);
 }
 

@@ -9,13 +9,24 @@ use super::*;
 /// What a step of the model test does.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    Put { host: u8, client: u8, state: State, length: u8 },
+    Put {
+        host: u8,
+        client: u8,
+        state: State,
+        length: u8,
+    },
     Release(u8),
     Expire(u8),
     Decline(u8, u8),
     Forget(u8),
-    Renew { host: u8, client: u8, length: u8 },
-    Reconfigure,
+    Renew {
+        host: u8,
+        client: u8,
+        length: u8,
+    },
+    LetGo(u8),
+    /// Whether the network keeps addresses from now on.
+    Reconfigure(bool),
 }
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
@@ -29,8 +40,9 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         2 => host.clone().prop_map(Step::Expire),
         1 => (host.clone(), 0u8..20).prop_map(|(host, length)| Step::Decline(host, length)),
         1 => host.clone().prop_map(Step::Forget),
+        1 => host.clone().prop_map(Step::LetGo),
         2 => (host, client, 0u8..20).prop_map(|(host, client, length)| Step::Renew { host, client, length }),
-        1 => Just(Step::Reconfigure),
+        1 => any::<bool>().prop_map(Step::Reconfigure),
     ]
 }
 
@@ -38,6 +50,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 pub(super) struct Model {
     leases: BTreeMap<Ipv4Addr, Lease>,
+    keeps: bool,
 }
 
 /// 10.0.0.0/28: two ranges, an excluded, a reserved and a server's address among them.
@@ -63,8 +76,13 @@ impl Model {
         let pool: Vec<Ipv4Addr> = MODEL_OPEN.iter().chain(class).map(|n| host(*n)).collect();
         let free = || pool.iter().copied().filter(|ip| *ip != host(skipped));
         let never = free().find(|ip| !self.leases.contains_key(ip));
-        let had = free().filter_map(|ip| self.leases.get(&ip)).filter(|lease| !lease.state.occupies());
+        let had = free().filter_map(|ip| self.leases.get(&ip));
+        let had = had.filter(|lease| !lease.state.occupies() && !self.is_kept(lease));
         never.or(had.min_by_key(|lease| (lease.expires, lease.ip)).map(|lease| lease.ip))
+    }
+
+    fn is_kept(&self, lease: &Lease) -> bool {
+        self.keeps && lease.taken && !lease.state.occupies() && lease.mac != [0; 6]
     }
 
     fn counts(&self) -> Counts {
@@ -76,7 +94,9 @@ impl Model {
         };
         let (used, declined) = (count(&[State::Offered, State::Bound]), count(&[State::Declined]));
         let total = pool.len() as u64;
-        Counts { total, used, declined, remaining: total - used - declined }
+        let dynamic = MODEL_OPEN.iter().chain(&MODEL_CLASS).filter_map(|n| self.leases.get(&host(*n)));
+        let kept = dynamic.filter(|lease| self.is_kept(lease)).count() as u64;
+        Counts { total, used, declined, kept, remaining: total - used - declined - kept }
     }
 
     fn due(&self, now: Moment) -> Vec<Ipv4Addr> {
@@ -104,7 +124,9 @@ pub(super) fn apply(step: &Step, now: u64, table: &mut Table, model: &mut Model)
         Step::Put { host: number, client, state, length } => {
             let new = lease(&host(number).to_string(), client, state, now, now + u64::from(length));
             table.put(new.clone());
-            model.leases.insert(new.ip, new);
+            let took = |former: &Lease| former.taken && former.mac == new.mac;
+            let taken = new.taken || model.leases.get(&new.ip).is_some_and(took);
+            model.leases.insert(new.ip, Lease { taken, ..new });
         }
         Step::Release(number) => {
             let had = model.leases.get_mut(&host(number)).map(|lease| freed(lease, State::Released));
@@ -132,6 +154,7 @@ pub(super) fn apply(step: &Step, now: u64, table: &mut Table, model: &mut Model)
             table.renewed(host(number), mac(client), at, until, AnsweredBy::Agent);
             if let Some(lease) = model.leases.get_mut(&host(number)).filter(|lease| lease.mac == mac(client))
             {
+                lease.taken |= !matches!(lease.state, State::Declined | State::Released);
                 match lease.state {
                     State::Bound => lease.expires = lease.expires.max(until),
                     State::Offered | State::Expired => {
@@ -141,7 +164,19 @@ pub(super) fn apply(step: &Step, now: u64, table: &mut Table, model: &mut Model)
                 }
             }
         }
-        Step::Reconfigure => table.reconfigure(&model_config()),
+        Step::LetGo(number) => {
+            let had = model.leases.get_mut(&host(number)).map(|lease| {
+                lease.mac = [0; 6];
+                freed(lease, State::Expired);
+            });
+            assert_eq!(table.let_go(host(number), at), had.is_some());
+        }
+        Step::Reconfigure(keeps) => {
+            let mut config = model_config();
+            config.networks[0].keep_addresses = keeps;
+            table.reconfigure(&config);
+            model.keeps = keeps;
+        }
     }
 }
 
@@ -163,6 +198,8 @@ proptest! {
             prop_assert_eq!(table.due(Moment(now)), model.due(Moment(now)));
             for number in 0..16 {
                 prop_assert_eq!(table.get(host(number)), model.leases.get(&host(number)));
+                let kept = model.leases.get(&host(number)).is_some_and(|lease| model.is_kept(lease));
+                prop_assert_eq!(table.is_kept(host(number)), kept);
             }
             for client in 1..6 {
                 if let Some(has) = model.occupied_by(client) {

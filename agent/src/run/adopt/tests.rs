@@ -37,6 +37,7 @@ fn table(state: State) -> Table {
         expires: Moment(2_000),
         durable_until: Moment::NEVER,
         answered_by: AnsweredBy::Agent,
+        taken: state == State::Bound,
     };
     table.put(lease.clone());
     let synced = crate::lease::Synced::pretend(&[(&lease, Moment(9_000))]);

@@ -40,6 +40,7 @@ fn bound(host: u8) -> Lease {
         expires: Moment(NOW.moment.0 + 60 * SECOND),
         durable_until: Moment(NOW.moment.0 + 240 * SECOND),
         answered_by: AnsweredBy::Agent,
+        taken: true,
     }
 }
 

@@ -21,6 +21,7 @@ prop_compose! {
         host_name in prop::option::of(any::<String>()),
         state in prop::sample::select(&State::ALL[..]),
         (starts, expires, until) in (moment(), moment(), moment()),
+        taken in any::<bool>(),
     ) -> Lease {
         let mut lease = Lease {
             ip: Ipv4Addr::from_bits(host),
@@ -32,6 +33,7 @@ prop_compose! {
             expires,
             durable_until: until,
             answered_by: AnsweredBy::Agent,
+            taken,
         };
         lease.durable_until = format::horizon(&lease, until);
         lease
