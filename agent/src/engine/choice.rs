@@ -84,14 +84,15 @@ impl Client<'_> {
     }
 
     /// Whether the address is free, or this client's already; never our own. One that is kept for
-    /// another client is not free, unless the operator has reserved it for this one since.
+    /// another client, or that a host has without DHCP, is not free, unless the operator has reserved
+    /// it for this client.
     pub fn can_take(&self, table: &Table, ip: Ipv4Addr) -> bool {
         let is_reserved = self.reservation.is_some_and(|reservation| reservation.ip == ip);
-        let is_its = |lease: &Lease| {
-            let is_free = !lease.state.occupies() && (is_reserved || !table.is_kept(ip));
-            is_free || self.served.is_of(lease, &self.key) && lease.state != State::Declined
-        };
-        ip != self.served.place.server && table.get(ip).is_none_or(is_its)
+        let is_anothers = || table.is_kept(ip) || self.served.config.static_hosts.contains(&ip);
+        let is_free = !table.get(ip).is_some_and(|lease| lease.state.occupies());
+        let is_its = |lease: &Lease| self.served.is_of(lease, &self.key) && lease.state != State::Declined;
+        ip != self.served.place.server
+            && (is_free && (is_reserved || !is_anothers()) || table.get(ip).is_some_and(is_its))
     }
 
     fn reserved(&self, table: &Table) -> Option<Ipv4Addr> {

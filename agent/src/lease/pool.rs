@@ -28,6 +28,8 @@ pub(super) struct Pool {
     stretches: Vec<(u32, u32, usize)>,
     /// Addresses fixed for a client, sorted.
     reserved: Vec<u32>,
+    /// Addresses that hosts have without DHCP, sorted.
+    static_hosts: Vec<u32>,
     /// How many addresses can be handed out.
     total: u64,
     /// Of these, offered or bound.
@@ -82,6 +84,10 @@ impl Pool {
             ranges.push(Range { class: configured.class.clone(), unused, free: Timeline::default() });
         }
         stretches.sort_unstable();
+        let static_hosts: Vec<u32> = network.static_hosts.iter().map(|ip| ip.to_bits()).collect();
+        for range in &mut ranges {
+            static_hosts.iter().for_each(|ip| range.unused.remove(*ip..=*ip));
+        }
         let dynamic = ranges.iter().fold(0, |sum: u64, range| sum.saturating_add(range.unused.len()));
         Self {
             identity: network.identity,
@@ -90,6 +96,7 @@ impl Pool {
             ranges,
             stretches,
             reserved,
+            static_hosts,
             used: 0,
             declined: 0,
             kept: 0,
@@ -100,7 +107,7 @@ impl Pool {
     /// Learns of a lease that is new here.
     pub(super) fn add(&mut self, lease: &Lease) {
         self.count(lease, u64::saturating_add);
-        let is_free = !lease.state.occupies() && !self.is_kept(lease);
+        let is_free = !lease.state.occupies() && !self.is_kept(lease) && !self.is_static(lease.ip);
         if let Some(range) = self.range_of_mut(lease.ip) {
             range.unused.remove(lease.ip.to_bits()..=lease.ip.to_bits());
             if is_free {
@@ -112,8 +119,11 @@ impl Pool {
     /// Unlearns a lease; its address is as if it had never been used.
     pub(super) fn remove(&mut self, lease: &Lease) {
         self.count(lease, u64::saturating_sub);
+        let is_static = self.is_static(lease.ip);
         if let Some(range) = self.range_of_mut(lease.ip) {
-            range.unused.insert(lease.ip.to_bits()..=lease.ip.to_bits());
+            if !is_static {
+                range.unused.insert(lease.ip.to_bits()..=lease.ip.to_bits());
+            }
             range.free.remove(lease.expires, lease.ip);
         }
     }
@@ -145,6 +155,11 @@ impl Pool {
         self.keeps && lease.taken && !lease.state.occupies() && !lease.is_nobodys()
     }
 
+    /// Whether a host has this address without DHCP.
+    fn is_static(&self, ip: Ipv4Addr) -> bool {
+        self.static_hosts.binary_search(&ip.to_bits()).is_ok()
+    }
+
     /// Whether a reservation names this address.
     pub(super) fn is_reserved(&self, ip: Ipv4Addr) -> bool {
         self.reserved.binary_search(&ip.to_bits()).is_ok()
@@ -167,7 +182,7 @@ impl Pool {
         if let Some(count) = self.states.get_mut(lease.state as usize) {
             *count = step(*count, 1);
         }
-        let is_dynamic = self.range_index(lease.ip).is_some();
+        let is_dynamic = self.range_index(lease.ip).is_some() && !self.is_static(lease.ip);
         if !is_dynamic && !self.is_reserved(lease.ip) {
             return;
         }

@@ -66,7 +66,7 @@ fn places(config: &Config) -> Vec<Place> {
     config.networks.iter().map(place).collect()
 }
 
-fn config(yaml: &str) -> Config {
+pub(super) fn config(yaml: &str) -> Config {
     match parse_yaml(yaml) {
         Ok(mut config) => {
             // Most tests count on an OFFER at once.
@@ -97,10 +97,13 @@ impl Lab {
 
     /// The configuration changes under way.
     pub(super) fn reconfigure(&mut self, yaml: &str) {
-        let config = config(yaml);
+        self.serve(&config(yaml));
+    }
+
+    pub(super) fn serve(&mut self, config: &Config) {
         self.generation += 1;
-        self.table.reconfigure(&config);
-        self.engine = Engine::new(&config, &places(&config), self.generation, Templates::new(SLOTS));
+        self.table.reconfigure(config);
+        self.engine = Engine::new(config, &places(config), self.generation, Templates::new(SLOTS));
     }
 
     pub(super) fn wait(&mut self, seconds: u64) {

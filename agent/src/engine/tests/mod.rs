@@ -16,6 +16,7 @@ mod probes;
 mod relays;
 mod request;
 mod reservations;
+mod static_hosts;
 
 use std::net::Ipv4Addr;
 
