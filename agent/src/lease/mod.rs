@@ -9,6 +9,7 @@ mod clients;
 mod intervals;
 mod journal;
 mod pool;
+mod rebuild;
 mod records;
 mod table;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use journal::{
     peek as peek_journal,
 };
 pub use pool::Counts;
+pub use rebuild::{Found, rebuild};
 pub use table::{MAX_DUE, Table};
 
 /// A network's place in [`crate::config::Config::networks`].

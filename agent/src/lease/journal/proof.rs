@@ -74,6 +74,14 @@ impl Loaded {
         Self { leases, notes, entries }
     }
 
+    /// Adds leases that were written since: those of which there is proof, up to their horizon.
+    pub(in crate::lease) fn add(&mut self, leases: &[Lease], synced: &Synced) {
+        let durable = |(lease, promise): (&Lease, &Promise)| {
+            promise.is_for(lease).then(|| Lease { durable_until: promise.until, ..lease.clone() })
+        };
+        self.leases.extend(leases.iter().zip(&synced.promises).filter_map(durable));
+    }
+
     /// The leases, in no order.
     pub fn leases(&self) -> &[Lease] {
         &self.leases

@@ -5,6 +5,7 @@
 mod bad_disk;
 mod crash;
 mod files;
+mod rebuild;
 mod round_trip;
 
 use std::collections::BTreeMap;
