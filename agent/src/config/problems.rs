@@ -36,6 +36,11 @@ pub struct Problems {
 }
 
 impl Problems {
+    /// These, if there are any.
+    pub(crate) fn of(problems: Vec<Problem>) -> Option<Self> {
+        (!problems.is_empty()).then_some(Self { kept: problems, left_out: 0 })
+    }
+
     /// The problems, in the order in which they were found.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.kept.iter()
@@ -58,6 +63,12 @@ impl Problems {
             problem.path = rename(&problem.path);
         }
         self
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self { kept: vec![problem], left_out: 0 }
     }
 }
 

@@ -31,7 +31,7 @@ use super::outlets::Outlets;
 use super::own_address::OwnAddresses;
 use super::quiet::Quiet;
 use super::release::Releases;
-use super::reload::Prepared;
+use super::reload::Reload;
 use super::start_fast_path;
 use super::take_back::Leaving;
 
@@ -133,7 +133,7 @@ impl Core {
     pub async fn run(
         mut self,
         mut questions: mpsc::Receiver<Question>,
-        mut configs: mpsc::Receiver<Prepared>,
+        mut configs: mpsc::Receiver<Reload>,
         stop: CancellationToken,
     ) -> Self {
         let mut look = tokio::time::interval(LOOK_AFTER);
@@ -143,7 +143,7 @@ impl Core {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(prepared) = configs.recv() => self.reload(prepared),
+                Some(reload) = configs.recv() => self.reload(reload),
                 _ = look.tick() => self.look(),
                 Some(question) = questions.recv() => self.answer_question(question),
                 () = self.links.readable() => {}

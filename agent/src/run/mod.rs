@@ -21,6 +21,8 @@ mod quiet;
 mod release;
 mod reload;
 mod take_back;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -44,7 +46,7 @@ use self::links::Links;
 pub use self::options::{ConfigSource, RunOptions};
 use self::outlets::Outlets;
 use self::own_address::OwnAddresses;
-use self::reload::Prepared;
+pub use self::reload::{Prepared, Reload, prepare_config};
 
 /// New configurations that may wait for the core.
 const RELOADS: usize = 1;
@@ -103,7 +105,7 @@ fn start_core(
     leases: (Journal, Loaded),
     outlets: Outlets,
     questions: mpsc::Receiver<control::Question>,
-    reloads: mpsc::Receiver<Prepared>,
+    reloads: mpsc::Receiver<Reload>,
     stop: CancellationToken,
 ) -> Result<std::thread::JoinHandle<Result<()>>> {
     let (ready, started) = std::sync::mpsc::channel();
@@ -251,13 +253,13 @@ impl Signals {
     }
 
     /// SIGHUP hands the core a new configuration; returns when the agent shall stop.
-    async fn watch(self, options: &RunOptions, configs: &mpsc::Sender<Prepared>, stop: &CancellationToken) {
+    async fn watch(self, options: &RunOptions, configs: &mpsc::Sender<Reload>, stop: &CancellationToken) {
         let Self { mut reload, mut terminate, mut interrupt } = self;
         let reloads = async {
             while reload.recv().await.is_some() {
                 if let Some(prepared) = prepare_again(options) {
                     // A core that is busy takes it later; a signal to stop is not kept waiting by it.
-                    let _ = configs.send(prepared).await;
+                    let _ = configs.send(Reload { prepared, answer: None }).await;
                 }
             }
             // No more of these can come; the others decide.

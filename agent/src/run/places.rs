@@ -1,6 +1,7 @@
 //! Where the configured networks are on this machine: interface, MAC and our address on each.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result, bail};
@@ -8,15 +9,20 @@ use ipnet::Ipv4Net;
 use xdhcpd_common::maps::Wire;
 
 use crate::config::host::{self, InterfaceFacts};
-use crate::config::{Config, Network};
+use crate::config::{Config, Network, Problem};
 use crate::engine::served::Place;
 
 use super::own_address;
 
 /// The place of every network, in their order.
-pub fn places(config: &Config) -> Result<Vec<Place>> {
-    let (found, own) = (host::interfaces()?, own_address::wanted(config));
-    config.networks.iter().map(|network| place(network, &found, &own)).collect()
+pub fn places(config: &Config) -> Result<Vec<Place>, Problem> {
+    let problem = |path: String, fault: &dyn Display| Problem { path, message: format!("{fault:#}") };
+    let found = host::interfaces().map_err(|fault| problem(String::new(), &fault))?;
+    let own = own_address::wanted(config);
+    let place = |(at, network): (usize, &Network)| {
+        place(network, &found, &own).map_err(|fault| problem(format!("networks[{at}].interface"), &fault))
+    };
+    config.networks.iter().enumerate().map(place).collect()
 }
 
 /// Where the networks are now, that were at `before`, and why some are nowhere: those keep the place

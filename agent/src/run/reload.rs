@@ -1,15 +1,16 @@
 //! A new configuration, checked and with its places found, takes the place of the old one.
 //!
-//! What fails leaves everything as it was: [`prepare`] does all that can fail for the operator's
+//! What fails leaves everything as it was: [`prepare_config`] does all that can fail for the operator's
 //! sake before the core hears of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::clock::Now;
-use crate::config::{self, Config, FastPathMode};
+use crate::config::{self, Config, FastPathMode, Problems};
 use crate::engine::served::Place;
 use crate::server::port::ServerPort;
 use crate::server::socket::Link;
@@ -26,34 +27,57 @@ pub struct Prepared {
     pub places: Vec<Place>,
 }
 
+/// A configuration on its way to the core.
+pub struct Reload {
+    /// The configuration.
+    pub prepared: Prepared,
+    /// Where to say whether it is served, or why it is refused; none: the log is enough.
+    pub answer: Option<oneshot::Sender<Result<(), String>>>,
+}
+
 /// Reads and checks the configuration; the error lists all that is wrong, a line each.
 pub fn prepare(options: &RunOptions) -> Result<Prepared> {
-    let config = options.load()?;
+    let prepared = prepare_config(options.load()?);
+    Ok(prepared.map_err(|problems| match options.source {
+        ConfigSource::File(_) => problems,
+        ConfigSource::Flags(_) => problems.renamed(config::flag_for),
+    })?)
+}
+
+/// Checks what this machine can do of a configuration, wherever that came from. The problems have
+/// places as in a file, which a source may put in its own words.
+pub fn prepare_config(config: Config) -> Result<Prepared, Problems> {
     let mut problems = config::check_host(&config);
     problems.extend(own_address::check(&config));
-    if !problems.is_empty() {
-        let lines: Vec<String> = problems
-            .iter()
-            .map(|problem| match options.source {
-                ConfigSource::File(_) => problem.to_string(),
-                ConfigSource::Flags(_) => format!("{}: {}", config::flag_for(&problem.path), problem.message),
-            })
-            .collect();
-        bail!("{}", lines.join("\n"));
+    if let Some(problems) = Problems::of(problems) {
+        return Err(problems);
     }
-    let places = places::places(&config)?;
-    Ok(Prepared { config, places })
+    match places::places(&config) {
+        Ok(places) => Ok(Prepared { config, places }),
+        Err(problem) => Err(problem.into()),
+    }
 }
 
 impl Core {
+    /// Takes a new configuration, and says what became of it to whoever wants to know.
+    pub(super) fn reload(&mut self, Reload { prepared, answer }: Reload) {
+        let served = self.try_reload(prepared);
+        match &served {
+            Ok(()) => info!(networks = self.config.networks.len(), "the configuration is served"),
+            Err(fault) => error!("{fault}"),
+        }
+        if let Some(answer) = answer {
+            // Who has gone in the meantime can read it in the log.
+            let _gone = answer.send(served);
+        }
+    }
+
     /// Serves a new configuration from the next message on.
-    pub(super) fn reload(&mut self, prepared: Prepared) {
+    fn try_reload(&mut self, prepared: Prepared) -> Result<(), String> {
         let new = &prepared.config;
         if new.name != self.config.name || new.leases.dir != self.config.leases.dir {
-            error!(
-                "the new configuration changes `name` or `leases.dir`: it takes a restart; nothing is changed"
-            );
-            return;
+            let refused = "the new configuration changes `name` or `leases.dir`: it takes a restart; nothing is changed";
+            return Err(refused.to_owned());
         }
         if new.http != self.config.http {
             warn!("`http` is changed by a restart alone: it stays as it was");
@@ -61,10 +85,7 @@ impl Core {
         if new.log != self.config.log {
             warn!("`log` is changed by a restart alone: it stays as it was");
         }
-        match self.change_over(prepared) {
-            Ok(()) => info!(networks = self.config.networks.len(), "the configuration is served"),
-            Err(fault) => error!("{fault:#}; the configuration stays as it was"),
-        }
+        self.change_over(prepared).map_err(|fault| format!("{fault:#}; the configuration stays as it was"))
     }
 
     /// Looks whether the interfaces are still where they were. One that was made again has another
