@@ -6,7 +6,8 @@
 //! - [`cli`]: one file a subcommand; parses, calls, prints
 //! - [`run`]: the wiring of `xdhcpd run`: starts its parts, stops them in order
 //! - [`http`], [`control`], [`report`]: what is asked of a running agent, and the answers;
-//!   [`lease_feed`]: which leases changed, for whoever shows them elsewhere
+//!   [`lease_feed`]: which leases changed, for whoever shows them elsewhere; [`conditions`]: what the
+//!   agent waits for before it is ready
 //! - [`server`]: the slow path's sockets and gate; [`fastpath`]: the kernel's side of things
 //! - [`engine`]: what a request means: (table, request, now) → reply and effects, and no more
 //! - [`lease`]: the table, and the journal, which alone knows what is on disk
@@ -19,6 +20,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod conditions;
 pub mod config;
 pub mod control;
 pub mod engine;

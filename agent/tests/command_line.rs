@@ -53,7 +53,8 @@ impl Agent {
         // No agent of this machine has this name, and nothing of it is pinned.
         let socket = folder.path().join("command-line-test.sock");
         let (handle, mut questions) = channel();
-        let source = Source { handle, metrics: Arc::default() };
+        let source =
+            Source { handle, metrics: Arc::default(), conditions: xdhcpd::conditions::Conditions::default() };
         let listening = Socket::bind(&socket).unwrap();
         tokio::spawn(serve_unix(listening, private(source), CancellationToken::new()));
         tokio::spawn(async move {
@@ -202,7 +203,8 @@ async fn a_target_on_the_command_line_is_the_one_that_is_asked_for() {
     let (handle, mut questions) = channel();
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("command-line-test.sock");
-    let source = Source { handle, metrics: Arc::default() };
+    let source =
+        Source { handle, metrics: Arc::default(), conditions: xdhcpd::conditions::Conditions::default() };
     let listening = Socket::bind(&socket).unwrap();
     tokio::spawn(serve_unix(listening, private(source), CancellationToken::new()));
     let asked = tokio::spawn(async move {

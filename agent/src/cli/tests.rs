@@ -25,7 +25,11 @@ impl Agent {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lab.sock");
         let socket = Socket::bind(&path).unwrap();
-        let source = Source { handle, metrics: Arc::new(AgentMetrics::default()) };
+        let source = Source {
+            handle,
+            metrics: Arc::new(AgentMetrics::default()),
+            conditions: crate::conditions::Conditions::default(),
+        };
         tokio::spawn(serve_unix(socket, private(source), CancellationToken::new()));
         Self { _folder: folder, socket: path }
     }

@@ -17,6 +17,7 @@ use tracing::info;
 
 use super::timings::AgentMetrics;
 use super::{exposition, lease_stream, metrics};
+use crate::conditions::Conditions;
 use crate::control::{Handle, Health, NoAnswer, Probe, ReleaseRefused, Target};
 
 /// The most bytes of a request's body: a release names one address.
@@ -32,6 +33,19 @@ pub struct Source {
     pub handle: Handle,
     /// What the agent measures of itself.
     pub metrics: Arc<AgentMetrics>,
+    /// What else it waits for before it is ready.
+    pub conditions: Conditions,
+}
+
+impl Source {
+    /// How the agent is, in all.
+    async fn health(&self) -> Health {
+        let mut health = self.handle.health().await;
+        let reasons = self.conditions.reasons();
+        health.ready &= reasons.is_empty();
+        health.problems.extend(reasons);
+        health
+    }
 }
 
 /// What everybody may read: health, metrics, leases and counters.
@@ -66,12 +80,12 @@ async fn in_time(request: Request, next: Next) -> Response {
 }
 
 async fn live(State(source): State<Source>) -> Response {
-    let health = source.handle.health().await;
+    let health = source.health().await;
     health_response(health.live, health)
 }
 
 async fn ready(State(source): State<Source>) -> Response {
-    let health = source.handle.health().await;
+    let health = source.health().await;
     health_response(health.live && health.ready, health)
 }
 

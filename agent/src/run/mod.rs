@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::clock::{Moment, Now};
+use crate::conditions::Conditions;
 use crate::config::{Config, FastPathMode};
 use crate::control;
 use crate::engine::served::Place;
@@ -77,7 +78,7 @@ pub fn run(options: &RunOptions) -> Result<()> {
         let stop = CancellationToken::new();
         let (configs, reloads) = mpsc::channel(RELOADS);
         let core = start_core(prepared, leases, outlets.clone(), questions, reloads, stop.clone())?;
-        let source = http::Source { handle, metrics: outlets.metrics };
+        let source = http::Source { handle, metrics: outlets.metrics, conditions: Conditions::default() };
         let mut served = JoinSet::new();
         served.spawn(http::serve_unix(socket, http::private(source.clone()), stop.clone()));
         if let Some(listener) = tcp {

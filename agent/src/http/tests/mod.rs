@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{AgentMetrics, Socket, Source, private, public, serve_tcp, serve_unix};
+use crate::conditions::Conditions;
 use crate::control::fake::{Fake, lease};
 use crate::control::{Handle, Health, channel};
 use crate::report::{LeasesReport, StatsReport};
@@ -25,6 +26,7 @@ struct Agent {
     stop: CancellationToken,
     task: JoinHandle<()>,
     metrics: Arc<AgentMetrics>,
+    conditions: Conditions,
 }
 
 struct Answer {
@@ -51,9 +53,11 @@ impl Agent {
         let path = folder.path().join("default.sock");
         let socket = Socket::bind(&path).unwrap();
         let (stop, metrics) = (CancellationToken::new(), Arc::default());
-        let router = private(Source { handle, metrics: Arc::clone(&metrics) });
+        let conditions = Conditions::default();
+        let source = Source { handle, metrics: Arc::clone(&metrics), conditions: conditions.clone() };
+        let router = private(source);
         let task = tokio::spawn(serve_unix(socket, router, stop.clone()));
-        Self { _folder: folder, path, stop, task, metrics }
+        Self { _folder: folder, path, stop, task, metrics, conditions }
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -150,6 +154,20 @@ async fn an_agent_that_lives_but_is_not_ready_says_why() {
 }
 
 #[tokio::test]
+async fn an_agent_that_waits_for_something_else_is_live_and_not_ready() {
+    let agent = Agent::start(Fake::default().start());
+    let waiting = "the caches are not synced yet";
+    agent.conditions.wait_for("caches", waiting);
+    for (live, ready) in [("/healthz", "/readyz"), ("/health", "/ready")] {
+        assert_eq!(agent.get(live).await.status, 200);
+        let answer = agent.get(ready).await;
+        assert_eq!((answer.status, answer.json()), (503, json!({"ok": false, "problems": [waiting]})));
+    }
+    agent.conditions.met("caches");
+    assert_eq!(agent.get("/readyz").await.json(), json!({"ok": true}));
+}
+
+#[tokio::test]
 async fn an_agent_whose_loop_ended_is_not_live() {
     let (handle, questions) = channel();
     drop(questions);
@@ -200,7 +218,11 @@ async fn a_release_that_is_too_long_or_no_json_is_refused() {
 async fn over_tcp_nothing_can_be_given_back() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let source = Source { handle: Fake::default().start(), metrics: Arc::default() };
+    let source = Source {
+        handle: Fake::default().start(),
+        metrics: Arc::default(),
+        conditions: Conditions::default(),
+    };
     let stop = CancellationToken::new();
     let serving = tokio::spawn(serve_tcp(listener, public(source), stop.clone()));
     let ask = async |request: &str| {
