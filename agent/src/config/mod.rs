@@ -58,7 +58,8 @@ pub fn agent_name(text: &str) -> Result<String, String> {
 pub struct Config {
     /// Names the lease file, the pins and the socket.
     pub name: String,
-    /// The networks served, in the order in which one wire tries them. Never empty.
+    /// The networks served, in the order in which one wire tries them. Other sources than a file and
+    /// flags may have none: then the agent serves nobody, and says so.
     pub networks: Vec<Network>,
     /// How the XDP program is attached.
     pub fast_path: FastPath,

@@ -193,7 +193,7 @@ fn build_core(prepared: Prepared, (journal, loaded): (Journal, Loaded), outlets:
 
 /// The program on every interface that wants it; without it the slow path serves.
 fn start_fast_path(config: &Config, places: &[Place]) -> (Option<FastPath>, Option<String>) {
-    if config.fast_path.mode == FastPathMode::Off {
+    if !wants_fast_path(config) {
         if let Err(fault) = crate::fastpath::detach(&config.name) {
             warn!("{fault}");
         }
@@ -219,6 +219,11 @@ fn start_fast_path(config: &Config, places: &[Place]) -> (Option<FastPath>, Opti
             (None, Some(format!("{fault}; the agent answers alone")))
         }
     }
+}
+
+/// Whether there is anything for the program to answer.
+fn wants_fast_path(config: &Config) -> bool {
+    config.fast_path.mode != FastPathMode::Off && !config.networks.is_empty()
 }
 
 /// How many clients the kernel may have to know: every address that can be given.

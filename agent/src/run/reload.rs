@@ -10,14 +10,14 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::clock::Now;
-use crate::config::{self, Config, FastPathMode, Problems};
+use crate::config::{self, Config, Problems};
 use crate::engine::served::Place;
 use crate::server::port::ServerPort;
 use crate::server::socket::Link;
 
 use super::core::Core;
 use super::options::{ConfigSource, RunOptions};
-use super::{adopt, capacity, own_address, places, start_fast_path};
+use super::{adopt, capacity, own_address, places, start_fast_path, wants_fast_path};
 
 /// A configuration that can be served on this machine now.
 pub struct Prepared {
@@ -144,7 +144,7 @@ impl Core {
 
     /// Attaches the program as the new configuration wants it.
     fn change_fast_path(&mut self, config: &Config, places: &[Place]) {
-        let is_missing = self.fast.is_none() && config.fast_path.mode != FastPathMode::Off;
+        let is_missing = self.fast.is_none() && wants_fast_path(config);
         if is_missing || needs_other_fast_path(&self.config, config) {
             // What is pinned stays, and is taken over by the new one.
             self.fast = None;

@@ -9,10 +9,11 @@ use tokio::sync::oneshot;
 use xdhcpd_common::maps::Wire;
 
 use super::*;
-use crate::config::{FastPath, parse_yaml};
-use crate::control::Handle;
+use crate::config::parse_yaml;
+use crate::control::{Handle, LeaseQuery};
 use crate::lease::Changes;
 use crate::lease_feed::LeaseFeed;
+use crate::report::LoaderState;
 
 /// One network, on an interface that no machine has.
 fn elsewhere(folder: &TempDir) -> Config {
@@ -23,8 +24,7 @@ fn elsewhere(folder: &TempDir) -> Config {
 }
 
 fn without_networks(folder: &TempDir) -> Config {
-    let fast_path = FastPath { mode: FastPathMode::Off, ..FastPath::default() };
-    Config { networks: Vec::new(), fast_path, ..elsewhere(folder) }
+    Config { networks: Vec::new(), ..elsewhere(folder) }
 }
 
 /// Runs a core that serves no network, and does something with it meanwhile.
@@ -44,6 +44,23 @@ async fn while_running(
         stop.cancel();
     };
     tokio::join!(core.run(questions, reloads, stop.clone()), working);
+}
+
+#[tokio::test]
+async fn without_networks_everything_is_answered_and_nothing_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    while_running(&folder, Outlets::default(), async |handle, _configs| {
+        let query = LeaseQuery { limit: 9, ..LeaseQuery::default() };
+        assert!(handle.leases(query).await.unwrap().unwrap().leases.is_empty());
+        let ip = Ipv4Addr::new(10, 9, 0, 100);
+        assert_eq!(handle.leases_of(&[ip]).await.unwrap(), [(ip, None)]);
+        let stats = handle.snapshot().await.unwrap().stats;
+        assert!(stats.agent.running && stats.networks.is_empty());
+        assert!(!stats.kernel.attached && stats.loader.state == LoaderState::Stopped);
+        let health = handle.health().await;
+        assert!(health.live && health.ready, "{health:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
