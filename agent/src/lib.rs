@@ -9,6 +9,7 @@
 //!   [`lease_feed`]: which leases changed, for whoever shows them elsewhere; [`conditions`]: what the
 //!   agent waits for before it is ready
 //! - [`server`]: the slow path's sockets and gate; [`fastpath`]: the kernel's side of things
+//! - [`endpoint`]: whether a BMC answers at an address, and what it says of its machine
 //! - [`engine`]: what a request means: (table, request, now) → reply and effects, and no more
 //! - [`lease`]: the table, and the journal, which alone knows what is on disk
 //! - [`config`]: a value that exists is valid
@@ -23,6 +24,7 @@ pub mod clock;
 pub mod conditions;
 pub mod config;
 pub mod control;
+pub mod endpoint;
 pub mod engine;
 pub mod fastpath;
 pub mod http;
