@@ -3,6 +3,7 @@
 //!
 //! - [`Target`], [`Credentials`]: where to look, and with whose name and trust
 //! - [`look`]: one look at one endpoint, within [`Limits`]; what came of it is a [`Seen`]
+//! - [`watch`]: looks at each of a changing set of targets once an interval
 //!
 //! **Ready** is an endpoint whose Redfish service root (`/redfish/v1/`) answers as one, and that has
 //! not refused the credentials. A port that answers otherwise is not ready: nothing can manage a
@@ -29,8 +30,10 @@ mod credentials;
 mod fault;
 mod look;
 mod redfish;
+mod schedule;
 mod seen;
 mod trust;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +41,7 @@ mod tests;
 pub use credentials::{Credentials, CredentialsError};
 pub use look::{Limits, look};
 pub use seen::Seen;
+pub use watch::watch;
 
 /// An endpoint to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
