@@ -4,6 +4,7 @@
 //! - [`server`]: the real agent, as a process in a namespace
 //! - [`clients`]: dhclient, udhcpc and dhcpcd, as processes that cannot touch the host
 //! - [`perfdhcp`]: Kea's load generator, and what it reports
+//! - [`bmc`]: a Redfish service, over HTTP or HTTPS
 //! - [`tap`], [`capture`]: frames on an interface, and tshark's judgement of them
 //! - [`frames`], [`exchange`]: frames built by hand, and the replies to them
 //! - [`program`]: the XDP program alone, run on one frame at a time
@@ -14,6 +15,7 @@
 //! All that a test starts ends with the value that stands for it. What a killed test left behind,
 //! the next run removes ([`netns::NetNs`]).
 
+pub mod bmc;
 pub mod capture;
 pub mod clients;
 pub mod exchange;
