@@ -8,6 +8,7 @@ mod crds;
 mod lab;
 mod lint;
 mod progress;
+mod real;
 mod setup;
 mod test;
 mod workspace;
@@ -41,6 +42,8 @@ enum Command {
     Lab(lab::Arguments),
     /// rustfmt, clippy and cargo-deny, over all there is
     Lint,
+    /// The real parts that tests are run against, such as a Kubernetes API server
+    Real(real::Arguments),
     /// All tests; the last line is `N passed, N failed, N skipped`
     Test(test::Arguments),
 }
@@ -62,6 +65,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Crds => crds::run(&workspace, &progress)?,
         Command::Lab(arguments) => lab::run(&workspace, &progress, &arguments)?,
         Command::Lint => lint::run(&workspace, &progress)?,
+        Command::Real(arguments) => real::run(&workspace, &progress, &arguments)?,
         Command::Test(arguments) => return test::run(&workspace, &progress, &arguments),
     }
     Ok(ExitCode::SUCCESS)

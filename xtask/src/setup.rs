@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::ValueEnum;
 
+pub use self::packages::find;
 use crate::progress::Progress;
 use crate::workspace::Workspace;
 

@@ -22,7 +22,7 @@ use self::skips::Skip;
 use self::totals::Totals;
 use crate::progress::{Progress, Transcript, Watcher};
 use crate::workspace::Workspace;
-use crate::{build_ebpf, setup};
+use crate::{build_ebpf, real, setup};
 
 /// Which tests to run, and how.
 #[derive(Debug, clap::Args)]
@@ -102,6 +102,7 @@ impl Session<'_> {
             setup::linker::existing(self.workspace)?
         } else {
             setup::for_tests(self.workspace, self.progress);
+            real::for_tests(self.workspace, self.progress);
             setup::for_build(self.workspace, self.progress)?
         };
         self.progress.say("set-up", if self.arguments.no_setup { "left out" } else { "done" });

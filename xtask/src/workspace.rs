@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 pub struct Workspace {
     root: PathBuf,
     target: PathBuf,
+    real: PathBuf,
 }
 
 impl Workspace {
@@ -19,7 +20,8 @@ impl Workspace {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = manifest.parent().context("xtask lies in no workspace")?.to_path_buf();
         let target = target_directory(&root, env::var_os("CARGO_TARGET_DIR").map(PathBuf::from));
-        Ok(Self { root, target })
+        let real = real_directory(&root, &target, env::var_os("XDHCPD_REAL").map(PathBuf::from));
+        Ok(Self { root, target, real })
     }
 
     /// The directory of the workspace's `Cargo.toml`.
@@ -57,6 +59,16 @@ impl Workspace {
         self.target.join("tools").join(name)
     }
 
+    /// Where the real parts are pinned that tests are run against, a folder each.
+    pub fn pinned(&self) -> PathBuf {
+        self.privileged_tests().join("real")
+    }
+
+    /// Where those parts are kept once they are built; the tests know the same place.
+    pub fn real(&self) -> &Path {
+        &self.real
+    }
+
     /// The log of one kind of work, such as `test-logs/compile`.
     pub fn log(&self, name: &str) -> PathBuf {
         self.target.join(format!("{name}.log"))
@@ -85,6 +97,11 @@ fn target_directory(root: &Path, set: Option<PathBuf>) -> PathBuf {
     root.join(set.unwrap_or_else(|| "target".into()))
 }
 
+/// A relative `XDHCPD_REAL` counts from the root, too.
+fn real_directory(root: &Path, target: &Path, set: Option<PathBuf>) -> PathBuf {
+    set.filter(|set| !set.as_os_str().is_empty()).map_or_else(|| target.join("real"), |set| root.join(set))
+}
+
 /// Whether `cargo run` sets this variable to describe the package it runs: build scripts and
 /// tests further down would take it for their own.
 fn describes_xtask(variable: &str) -> bool {
@@ -103,6 +120,15 @@ mod tests {
         assert_eq!(target_directory(root, None), root.join("target"));
         assert_eq!(target_directory(root, Some("out".into())), root.join("out"));
         assert_eq!(target_directory(root, Some("/var/out".into())), Path::new("/var/out"));
+    }
+
+    #[test]
+    fn real_parts_are_kept_in_the_target_directory_or_where_people_say() {
+        let (root, target) = (Path::new("/src/xdhcpd"), Path::new("/out"));
+        assert_eq!(real_directory(root, target, None), Path::new("/out/real"));
+        assert_eq!(real_directory(root, target, Some("".into())), Path::new("/out/real"));
+        assert_eq!(real_directory(root, target, Some("../real".into())), root.join("../real"));
+        assert_eq!(real_directory(root, target, Some("/var/real".into())), Path::new("/var/real"));
     }
 
     #[test]

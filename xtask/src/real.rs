@@ -1,0 +1,74 @@
+//! `cargo xtask real`: the real parts that tests are run against, built once and kept.
+//!
+//! What each is built from is pinned in `tests/real/`, which also names its version. The results lie in
+//! `target/real/`, a folder a version, where the tests look for them; `XDHCPD_REAL` names another
+//! folder in its place.
+
+mod go;
+mod kube;
+
+use std::fs::{self, File};
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+
+use crate::progress::Progress;
+use crate::workspace::Workspace;
+
+const STEP: &str = "real";
+
+/// Which parts to build.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Environment:\n  \
+    XDHCPD_REAL  a folder to use in place of target/real: several checkouts can share one\n  \
+    KUBECONFIG   tests take this cluster and start no servers; `cargo xtask test` then builds none")]
+pub struct Arguments {
+    /// What to build; everything, when nothing is named
+    #[arg(value_name = "PART")]
+    parts: Vec<Part>,
+}
+
+/// Something real that tests need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Kubernetes' API server and controllers, and etcd, from Go modules (needs Go)
+    Kube,
+}
+
+/// Builds the named parts that are not there yet.
+pub fn run(workspace: &Workspace, progress: &Progress, arguments: &Arguments) -> Result<()> {
+    let named = &arguments.parts;
+    let _held = hold_lock(workspace, progress)?;
+    for part in if named.is_empty() { Part::value_variants() } else { named } {
+        match part {
+            Part::Kube => kube::ensure(workspace, progress)?,
+        }
+    }
+    progress.say(STEP, &format!("all is in {}", workspace.short(workspace.real())));
+    Ok(())
+}
+
+/// Gets what the tests use. What cannot be had is a warning: the tests that need it skip
+/// themselves and say so.
+pub fn for_tests(workspace: &Workspace, progress: &Progress) {
+    if kube::is_given() {
+        return progress.say(STEP, "KUBECONFIG is set: tests take that cluster");
+    }
+    let ensured = hold_lock(workspace, progress).and_then(|_held| kube::ensure(workspace, progress));
+    if let Err(reason) = ensured {
+        progress.say(STEP, &format!("warning: tests with a real Kubernetes will be skipped: {reason:#}"));
+    }
+}
+
+/// Held while parts are built: several checkouts may share one folder.
+fn hold_lock(workspace: &Workspace, progress: &Progress) -> Result<File> {
+    let folder = workspace.real();
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let lock = folder.join("lock");
+    let lock = File::create(&lock).with_context(|| format!("cannot create {}", lock.display()))?;
+    if lock.try_lock().is_err() {
+        progress.say(STEP, "waiting for another build of real parts to finish");
+        lock.lock()?;
+    }
+    Ok(lock)
+}
