@@ -9,6 +9,7 @@
 //! - [`frames`], [`exchange`]: frames built by hand, and the replies to them
 //! - [`program`]: the XDP program alone, run on one frame at a time
 //! - [`random`]: numbers from a seed
+//! - [`kube`]: a real Kubernetes API server, and users with rights of their own
 //! - [`wait`]: bounded waits on a condition
 //! - [`skip`]: how a test says that it did not run
 //!
@@ -20,6 +21,7 @@ pub mod capture;
 pub mod clients;
 pub mod exchange;
 pub mod frames;
+pub mod kube;
 pub mod netns;
 pub mod perfdhcp;
 pub mod program;

@@ -89,19 +89,7 @@ impl NetNs {
     /// Runs `work` on a thread of its own that has moved into the namespace: what it opens (a
     /// socket, a link) stays there.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
-        let path = self.path();
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                let namespace = fs::File::open(&path).context("opening the namespace")?;
-                rustix::thread::move_into_link_name_space(
-                    namespace.as_fd(),
-                    Some(rustix::thread::LinkNameSpaceType::Network),
-                )
-                .context("entering the namespace")?;
-                Ok(work())
-            });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        inside(&self.name, work)
     }
 
     /// The processes inside.
@@ -177,6 +165,30 @@ pub fn command_in(name: &str, program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// Runs `work` inside of the namespace of this name: see [`NetNs::inside`].
+pub fn inside<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> Result<T> {
+    let path = Path::new(NAMESPACES).join(name);
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let namespace = fs::File::open(&path).context("opening the namespace")?;
+            rustix::thread::move_into_link_name_space(
+                namespace.as_fd(),
+                Some(rustix::thread::LinkNameSpaceType::Network),
+            )
+            .context("entering the namespace")?;
+            Ok(work())
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// A folder for this process, gone with the value; when the process is killed, the next run removes
+/// it.
+pub fn folder(role: &str) -> Result<tempfile::TempDir> {
+    let prefix = format!("{PREFIX}-{role}-{}-", std::process::id());
+    Ok(tempfile::Builder::new().prefix(&prefix).tempdir()?)
+}
+
 /// Runs a command to its end; an error says what it was and what it printed.
 pub fn succeed(command: &mut Command) -> Result<Output> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("running {command:?}"))?;
@@ -191,7 +203,7 @@ pub fn succeed(command: &mut Command) -> Result<Output> {
     Ok(output)
 }
 
-/// Removes namespaces and pins whose test process is no more.
+/// Removes namespaces, pins and folders whose test process is no more.
 fn remove_what_killed_tests_left() {
     for name in names_in(NAMESPACES) {
         if name.strip_prefix(PREFIX).is_some_and(was_made_by_the_dead) {
@@ -203,9 +215,15 @@ fn remove_what_killed_tests_left() {
             let _ = xdhcpd::fastpath::detach(&name);
         }
     }
+    let folders = std::env::temp_dir();
+    for name in names_in(&folders) {
+        if name.strip_prefix(PREFIX).is_some_and(was_made_by_the_dead) {
+            let _ = fs::remove_dir_all(folders.join(name));
+        }
+    }
 }
 
-fn names_in(folder: &str) -> Vec<String> {
+fn names_in(folder: impl AsRef<Path>) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }

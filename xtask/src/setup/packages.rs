@@ -31,6 +31,7 @@ pub const TESTS: &[Package] = &[
     package("isc-dhcp-relay", "dhcrelay", "a relay agent to serve"),
     package("busybox", "busybox", "small programs inside a namespace"),
     package("tcpdump", "tcpdump", "captures what is on the wire"),
+    package("openssl", "openssl", "a key for a test's Kubernetes API server"),
     package("ethtool", "ethtool", "turns checksum offload on and off"),
 ];
 

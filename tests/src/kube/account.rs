@@ -1,0 +1,79 @@
+//! Service accounts with rights of their own, as the agent has one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::{Cluster, READY};
+use crate::wait;
+
+/// For how long a token is good: longer than any test.
+const TOKEN: &str = "--duration=24h";
+
+impl Cluster {
+    /// Makes a service account that may do what `rules` say and nothing else, and gives the path of a
+    /// kubeconfig with a token of it. `rules` are those of a ClusterRole, a list in YAML:
+    ///
+    /// ```yaml
+    /// - {apiGroups: [""], resources: [configmaps], verbs: [get, list]}
+    /// ```
+    ///
+    /// It returns once the API server takes the token and knows the rules. Called again, it replaces
+    /// the rules.
+    pub fn service_account_kubeconfig(&self, namespace: &str, name: &str, rules: &str) -> Result<PathBuf> {
+        let role = format!("{namespace}-{name}");
+        self.apply(&manifests(namespace, name, &role, rules))?;
+        let token = self.kubectl(&["create", "token", name, "--namespace", namespace, TOKEN])?;
+        let kubeconfig = self.folder().join(format!("{role}.kubeconfig"));
+        write_kubeconfig(&kubeconfig, &self.stanza, &json!({"token": token.trim()}))?;
+        let role = self.get_json("clusterrole", &role)?.context("the role just applied")?;
+        let wanted = role["rules"].as_array().cloned().unwrap_or_default();
+        // The authorizer learns of roles by a watch of its own.
+        wait::until_true("the service account to have its rights", READY, || {
+            let rules = self.kubectl.with_kubeconfig(&kubeconfig).own_rules();
+            Ok(rules.is_ok_and(|rules| wanted.iter().all(|rule| rules.contains(rule))))
+        })?;
+        Ok(kubeconfig)
+    }
+}
+
+fn manifests(namespace: &str, name: &str, role: &str, rules: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Namespace
+metadata: {{name: {namespace}}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: {name}, namespace: {namespace}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {{name: {role}}}
+rules:
+{rules}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {{name: {role}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {role}}}
+subjects: [{{kind: ServiceAccount, name: {name}, namespace: {namespace}}}]
+"
+    )
+}
+
+/// Writes a kubeconfig of one cluster and one user, as these parts of it describe them.
+pub(super) fn write_kubeconfig(path: &Path, cluster: &Value, user: &Value) -> Result<()> {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "test", "cluster": cluster}],
+        "users": [{"name": "test", "user": user}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "current-context": "test",
+    });
+    // JSON is YAML.
+    fs::write(path, config.to_string()).with_context(|| format!("cannot write {}", path.display()))
+}
