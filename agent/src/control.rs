@@ -199,7 +199,7 @@ pub enum ReleaseRefused {
         ips: Vec<Ipv4Addr>,
     },
     /// Somebody uses the address: the lease stands.
-    #[error("{} {}; {OVERRIDE}", stays(.ip, .state), who_answers(.client, .by.as_ref()))]
+    #[error("{} {}; {OVERRIDE}", stays(*.ip, *.state), who_answers(*.client, *.by))]
     StillAnswers {
         /// The address.
         ip: Ipv4Addr,
@@ -211,7 +211,7 @@ pub enum ReleaseRefused {
         by: Option<Mac>,
     },
     /// Nobody could be asked, so that silence says nothing: the lease stands.
-    #[error("{} whether its client still uses it cannot be told, for {reason}; {OVERRIDE}", stays(.ip, .state))]
+    #[error("{} whether its client still uses it cannot be told, for {reason}; {OVERRIDE}", stays(*.ip, *.state))]
     CannotTell {
         /// The address.
         ip: Ipv4Addr,
@@ -233,12 +233,12 @@ pub enum ReleaseRefused {
 /// What an operator may do who knows better.
 const OVERRIDE: &str = "--force gives it back all the same";
 
-fn stays(ip: &Ipv4Addr, state: &LeaseState) -> String {
-    let state = if *state == LeaseState::Declined { "declined" } else { "leased" };
+fn stays(ip: Ipv4Addr, state: LeaseState) -> String {
+    let state = if state == LeaseState::Declined { "declined" } else { "leased" };
     format!("{ip} stays {state}:")
 }
 
-fn who_answers(client: &Mac, by: Option<&Mac>) -> String {
+fn who_answers(client: Mac, by: Option<Mac>) -> String {
     match by {
         Some(by) if by != client => format!("{by}, which is not its client, answers for it"),
         _ => format!("its client {client} still answers"),

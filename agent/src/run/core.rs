@@ -258,7 +258,9 @@ impl Core {
         });
         let echoes = links.echoes();
         let more = more || !echoes.is_empty();
-        echoes.iter().for_each(|ip| releases.heard(*ip));
+        for ip in &echoes {
+            releases.heard(*ip);
+        }
         probed.extend(echoes.into_iter().flat_map(|ip| engine.echoed(table, ip, now)));
         for (link, outcome) in outcomes {
             self.take_on(batch, link, outcome, now);
