@@ -93,8 +93,16 @@ pub struct LeasePage {
     pub next: Option<Ipv4Addr>,
 }
 
-/// An address, and its lease, if it is or was ever somebody's in a network that is served.
-pub type LeaseOf = (Ipv4Addr, Option<LeaseReport>);
+/// An address, and what its lease is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseOf {
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// Its lease, if it is or was ever somebody's in a network that is served.
+    pub lease: Option<LeaseReport>,
+    /// Whether that has ended, and keeps the address for its client.
+    pub kept: bool,
+}
 
 /// A network that the configuration does not name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -350,14 +358,15 @@ mod tests {
             let mut pages = Vec::new();
             while let Some(Question::LeasesOf { ips, reply }) = questions.recv().await {
                 pages.push(ips.len());
-                let _ = reply.send(ips.into_iter().map(|ip| (ip, None)).collect());
+                let _ =
+                    reply.send(ips.into_iter().map(|ip| LeaseOf { ip, lease: None, kept: false }).collect());
             }
             pages
         });
         let ips: Vec<Ipv4Addr> =
             (0..=PAGE).filter_map(|n| u32::try_from(n).ok()).map(Ipv4Addr::from).collect();
         let leases = handle.leases_of(&ips).await.unwrap();
-        assert_eq!(leases.into_iter().map(|(ip, _)| ip).collect::<Vec<_>>(), ips);
+        assert_eq!(leases.into_iter().map(|lease| lease.ip).collect::<Vec<_>>(), ips);
         drop(handle);
         assert_eq!(answering.await.unwrap(), [PAGE, 1]);
     }

@@ -32,6 +32,7 @@ pub mod kube;
 pub mod lease;
 pub mod lease_feed;
 mod netlink;
+pub mod notices;
 pub mod report;
 pub mod run;
 pub mod server;

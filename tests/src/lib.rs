@@ -19,8 +19,10 @@
 pub mod bmc;
 pub mod capture;
 pub mod clients;
+pub mod cluster_agent;
 pub mod exchange;
 pub mod frames;
+pub mod http;
 pub mod kube;
 pub mod netns;
 pub mod perfdhcp;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use crate::http;
 use crate::netns::{self, NetNs, succeed};
 use crate::wait;
 
@@ -39,6 +40,11 @@ impl Agent {
         workspace
             .join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
             .join("debug/xdhcpd")
+    }
+
+    /// The status and the body of a GET of `path` at `address`, asked from where the agent is.
+    pub fn http(&self, address: &str, path: &str) -> Result<(u16, String)> {
+        http::get(self.namespace.as_deref().context("it is in no namespace of its own")?, address, path)
     }
 
     /// Its name: of its socket, its pins and its lease file.

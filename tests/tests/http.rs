@@ -1,16 +1,12 @@
 //! Health, metrics and leases over HTTP, as a probe and a scraper see them.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::Value;
 use xdhcpd_tests::exchange;
-use xdhcpd_tests::netns::{NetNs, Pair};
+use xdhcpd_tests::netns::Pair;
 use xdhcpd_tests::server::Server;
 use xdhcpd_tests::skip;
 use xdhcpd_tests::tap::Tap;
-use xdhcpd_tests::wait::SOON;
 
 const NETWORK: &str = "
   - name: rack1
@@ -20,36 +16,9 @@ const NETWORK: &str = "
     probe: false
 ";
 
+const HTTP: &str = "127.0.0.1:9167";
+
 const CLIENT: [u8; 6] = [2, 0, 0, 0, 1, 1];
-
-/// The status and the body of a GET.
-fn get(namespace: &NetNs, path: &str) -> Result<(u16, String)> {
-    namespace.inside(|| {
-        let mut stream = TcpStream::connect("127.0.0.1:9167")?;
-        stream.set_read_timeout(Some(SOON))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        let (head, body) = text.split_once("\r\n\r\n").context("no end of the header")?;
-        let status = head.split(' ').nth(1).context("no status")?.parse()?;
-        let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
-        Ok((status, if chunked { without_chunks(body)? } else { body.to_owned() }))
-    })?
-}
-
-/// RFC 9112 §7.1, for bodies of ASCII.
-fn without_chunks(mut rest: &str) -> Result<String> {
-    let mut body = String::new();
-    while let Some((length, more)) = rest.split_once("\r\n") {
-        let length = usize::from_str_radix(length, 16)?;
-        body.push_str(more.get(..length).context("a chunk is cut")?);
-        rest = more.get(length..).unwrap_or_default().trim_start_matches("\r\n");
-        if length == 0 {
-            break;
-        }
-    }
-    Ok(body)
-}
 
 #[test]
 fn health_metrics_and_leases_answer_over_http() -> Result<()> {
@@ -62,16 +31,16 @@ fn health_metrics_and_leases_answer_over_http() -> Result<()> {
     exchange::obtain(&tap, CLIENT, |frame| frame)?;
     exchange::obtain(&tap, CLIENT, |frame| frame)?;
 
-    assert_eq!(get(&pair.server, "/healthz")?.0, 200);
-    let (status, body) = get(&pair.server, "/readyz")?;
+    assert_eq!(server.http(HTTP, "/healthz")?.0, 200);
+    let (status, body) = server.http(HTTP, "/readyz")?;
     assert_eq!(status, 200, "{body}");
-    assert_eq!(get(&pair.server, "/no-such-page")?.0, 404);
+    assert_eq!(server.http(HTTP, "/no-such-page")?.0, 404);
 
-    let (status, leases) = get(&pair.server, "/leases")?;
+    let (status, leases) = server.http(HTTP, "/leases")?;
     assert_eq!(status, 200);
     assert_eq!(serde_json::from_str::<Value>(&leases)?, server.json("leases")?);
 
-    let (status, metrics) = get(&pair.server, "/metrics")?;
+    let (status, metrics) = server.http(HTTP, "/metrics")?;
     assert_eq!(status, 200);
     for line in [
         "xdhcpd_replies_total{path=\"agent\",type=\"offer\"} 1",

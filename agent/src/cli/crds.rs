@@ -1,6 +1,7 @@
 //! `xdhcpd crds`: the custom resource definitions that this version works with.
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use super::failure::Failure;
 use super::output;
@@ -11,7 +12,7 @@ use crate::kube::objects;
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Print a list in JSON instead of documents in YAML
-    #[arg(long)]
+    #[arg(long, env = "XDHCPD_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
 }
 

@@ -26,6 +26,15 @@ impl Failure {
         Self::Failed(cause.into().context(what.to_string()))
     }
 
+    /// As the cause of another failure.
+    pub fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Failed(error) => error,
+            Self::Told => anyhow::anyhow!("failed"),
+            Self::Usage(text) | Self::NothingThere(text) => anyhow::Error::msg(text),
+        }
+    }
+
     /// The code to exit with.
     pub const fn exit_code(&self) -> u8 {
         match self {

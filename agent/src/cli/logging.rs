@@ -39,9 +39,13 @@ enum Format {
     Json,
 }
 
+/// Whether what the command line and the variables say of the log makes sense.
+pub fn check(arguments: LogArguments) -> Result<(), Failure> {
+    filter(config::idle("").log, arguments, variable).map(drop)
+}
+
 /// Begins to log; once in a process.
 pub fn start(log: config::Log, arguments: LogArguments) -> Result<(), Failure> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let filter = filter(log, arguments, variable)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let json = arguments.log_format.map_or(log.json, |format| format == Format::Json);
@@ -51,6 +55,10 @@ pub fn start(log: config::Log, arguments: LogArguments) -> Result<(), Failure> {
         builder.with_ansi(io::stderr().is_terminal()).try_init()
     };
     started.map_err(|error| Failure::Failed(anyhow::anyhow!("cannot start the log: {error}")))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn filter(

@@ -1,7 +1,8 @@
 //! `xdhcpd run`: the agent.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -11,6 +12,7 @@ use super::failure::Failure;
 use super::logging::{self, LogArguments};
 use super::which::Which;
 use crate::config::{Flags, LoadError};
+use crate::run::cluster::ClusterOptions;
 use crate::run::{ConfigSource, RunOptions};
 
 /// Run the agent: serve DHCP until stopped.
@@ -22,6 +24,11 @@ pub struct Arguments {
     config: Option<PathBuf>,
     #[command(flatten)]
     network: Network,
+    #[command(flatten)]
+    cluster: Cluster,
+    /// Where leases are kept [default: the configuration's]
+    #[arg(long, value_name = "DIR", env = "XDHCPD_LEASE_DIR")]
+    lease_dir: Option<PathBuf>,
     /// Where health, metrics and leases are served [default: the configuration's]
     #[arg(long, value_name = "ADDR:PORT", env = "XDHCPD_HTTP")]
     http: Option<SocketAddr>,
@@ -51,37 +58,96 @@ struct Network {
     gateway: Option<String>,
 }
 
+/// An object of a cluster, in place of a file.
+#[derive(Debug, Args)]
+struct Cluster {
+    /// The ClusterAgent to be [env: CLUSTERAGENT_NAME too]
+    #[arg(long, value_name = "NAME", env = "XDHCPD_CLUSTER_AGENT", conflicts_with_all = ["config", "interface"])]
+    cluster_agent: Option<String>,
+    /// How often hosts are asked how they are, in seconds [env: HOST_STATUS_UPDATE_INTERVAL too]
+    #[arg(long, value_name = "SECONDS", env = "XDHCPD_HOST_STATUS_UPDATE_INTERVAL", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    host_status_update_interval: Option<u32>,
+    /// The address by which the cluster knows this node: selfIp replaces it on no interface
+    #[arg(long, value_name = "IP", env = "XDHCPD_NODE_IP")]
+    node_ip: Option<Ipv4Addr>,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   xdhcpd run
   xdhcpd run --config /etc/xdhcpd/rack1.yaml --http 127.0.0.1:9167
   xdhcpd run --interface eth1 --subnet 10.9.0.0/24 --range 10.9.0.100-10.9.0.200 --gateway 10.9.0.1
+  xdhcpd run --cluster-agent bmc --http 0.0.0.0:8000
 
+With --cluster-agent, $KUBECONFIG or the pod's service account leads to the API server.
 LOG_LEVEL or RUST_LOG sets the log's level too.";
 
 /// Runs the agent.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let log = arguments.log;
-    let options = options(arguments)?;
-    let config = options.load().map_err(|error| wrong(&options.source, &error))?;
-    logging::start(config.log, log)?;
-    crate::run::run(&options).map_err(Failure::Failed)
+    let options = options(arguments, |name| std::env::var(name).ok())?;
+    // What is wrong with a file or flags is told by its kind.
+    options.load().map_err(|error| wrong(&options.source, &error))?;
+    logging::check(log)?;
+    let start_log = |said| logging::start(said, log).map_err(Failure::into_error);
+    crate::run::run(&options, start_log).map_err(Failure::Failed)
 }
 
-fn options(arguments: Arguments) -> Result<RunOptions, Failure> {
+fn options(arguments: Arguments, variable: impl Fn(&str) -> Option<String>) -> Result<RunOptions, Failure> {
     let Network { interface, subnet, range, gateway } = arguments.network;
+    let name = arguments.which.given_name()?;
     let source = if interface.is_some() {
         ConfigSource::Flags(Flags { interface, subnet, range, gateway, ..Flags::default() })
+    } else if let Some(path) = arguments.config {
+        ConfigSource::File(path)
+    } else if let Some(cluster) = cluster(arguments.cluster, variable)? {
+        if let Some(name) = name.as_ref().filter(|name| **name != cluster.agent) {
+            let agent = &cluster.agent;
+            return Err(Failure::Usage(format!(
+                "--name: the agent of ClusterAgent {agent} has its name, not {name}"
+            )));
+        }
+        ConfigSource::Cluster(cluster)
     } else {
-        ConfigSource::File(arguments.config.unwrap_or_else(|| DEFAULT_CONFIG.into()))
+        ConfigSource::File(DEFAULT_CONFIG.into())
     };
     Ok(RunOptions {
         source,
-        name: arguments.which.given_name()?,
+        name,
         http: arguments.http,
+        lease_dir: arguments.lease_dir,
         socket: arguments.which.given_socket(),
         detach_on_exit: arguments.detach_on_exit,
     })
+}
+
+/// What the flags say of a cluster, or the variables that the BMC operator sets; none: neither names
+/// an agent. One that is named, but by nothing, is a mistake.
+fn cluster(
+    flags: Cluster,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<ClusterOptions>, Failure> {
+    let Some(agent) = flags.cluster_agent.or_else(|| variable("CLUSTERAGENT_NAME")) else { return Ok(None) };
+    if agent.is_empty() {
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "CLUSTERAGENT_NAME: is empty; it names the ClusterAgent"
+        )));
+    }
+    let seconds = match (flags.host_status_update_interval, variable("HOST_STATUS_UPDATE_INTERVAL")) {
+        (Some(seconds), _) => seconds,
+        (None, Some(text)) if !text.is_empty() => {
+            let wrong = || {
+                anyhow::anyhow!(
+                    "HOST_STATUS_UPDATE_INTERVAL: expected seconds from 1 to 86400, found {text:?}"
+                )
+            };
+            let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
+            seconds.ok_or_else(|| Failure::Failed(wrong()))?
+        }
+        (None, _) => 60,
+    };
+    let interval = Duration::from_secs(seconds.into());
+    Ok(Some(ClusterOptions { agent, node_address: flags.node_ip, interval }))
 }
 
 /// What is wrong on the command line is wrong usage; what is wrong in a file is a failure.
@@ -93,7 +159,9 @@ fn wrong(source: &ConfigSource, error: &LoadError) -> Failure {
             let what = format!("{} is not a valid configuration:\n{error}", path.display());
             Failure::Failed(anyhow::Error::msg(what))
         }
-        ConfigSource::File(_) => Failure::Failed(anyhow::Error::msg(error.to_string())),
+        ConfigSource::File(_) | ConfigSource::Cluster(_) => {
+            Failure::Failed(anyhow::Error::msg(error.to_string()))
+        }
     }
 }
 
@@ -107,7 +175,7 @@ mod tests {
     fn parsed(line: &str) -> Result<RunOptions, String> {
         let cli = Cli::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?;
         let Command::Run(arguments) = cli.command else { panic!("{line} runs") };
-        options(arguments).map_err(|failure| format!("{failure:?}"))
+        options(arguments, |_| None).map_err(|failure| format!("{failure:?}"))
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Fake {
 
     fn leases_of(&self, ips: Vec<Ipv4Addr>) -> Vec<LeaseOf> {
         let lease = |ip| self.leases.iter().find(|lease| lease.ip == ip).cloned();
-        ips.into_iter().map(|ip| (ip, lease(ip))).collect()
+        ips.into_iter().map(|ip| LeaseOf { ip, lease: lease(ip), kept: false }).collect()
     }
 
     fn release(&mut self, target: Target, probe: Probe) -> Result<Released, ReleaseRefused> {

@@ -71,14 +71,29 @@ impl Credentials {
     /// Checks a Secret's data. Keys that are not ours are left alone; an empty value is an absent one.
     pub fn from_secret(data: &BTreeMap<String, Vec<u8>>) -> Result<Self, CredentialsError> {
         let data = ours(data)?;
-        let identity = identity(required(&data, CERTIFICATE)?, required(&data, KEY)?)?;
+        required(&data, CERTIFICATE)?;
+        Self::checked(data)
+    }
+
+    /// The same for a host of its own, which may know its visitors by their login alone: a certificate
+    /// and its key may both be absent.
+    pub fn of_host(data: &BTreeMap<String, Vec<u8>>) -> Result<Self, CredentialsError> {
+        Self::checked(ours(data)?)
+    }
+
+    fn checked(data: BTreeMap<&'static str, Vec<u8>>) -> Result<Self, CredentialsError> {
+        let identity = if data.contains_key(CERTIFICATE) || data.contains_key(KEY) {
+            Some(identity(required(&data, CERTIFICATE)?, required(&data, KEY)?)?)
+        } else {
+            None
+        };
         let authorities = match data.get(AUTHORITIES) {
             Some(text) => certificates(AUTHORITIES, text)?,
             None => Vec::new(),
         };
         let basic = basic(&data)?;
         // Its parts have been checked: the certificates here, and the rest is ours.
-        let tls = trust::client_config(&authorities, Some(identity)).map_err(|_| not_a(AUTHORITIES))?;
+        let tls = trust::client_config(&authorities, identity).map_err(|_| not_a(AUTHORITIES))?;
         Ok(Self { data, tls, basic })
     }
 

@@ -23,9 +23,10 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Room for one lost SYN, and for the slow processor of a BMC.
+    /// Room for one lost SYN; and for a BMC's small processor, which may take a second for each of some
+    /// six answers when it checks the password every time.
     fn default() -> Self {
-        Self { connect: Duration::from_secs(2), total: Duration::from_secs(5), body: 256 << 10 }
+        Self { connect: Duration::from_secs(2), total: Duration::from_secs(10), body: 256 << 10 }
     }
 }
 

@@ -13,7 +13,8 @@ pub struct Seen {
     /// What it says of itself and its machine, by lowerCamelCase names; `os` is always among them,
     /// empty when it isn't known.
     pub info: BTreeMap<String, String>,
-    /// Why it is not ready; or, when it is, what could not be read.
+    /// Why it is not ready; or, when it is, what could not be read. Then `info` lacks that, and what
+    /// was known of it before may still hold.
     pub fault: Option<String>,
 }
 

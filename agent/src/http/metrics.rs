@@ -48,6 +48,7 @@ impl Collector for Scrape {
         program(&mut encoder, stats)?;
         self.rogue_servers(&mut encoder)?;
         self.probes(&mut encoder)?;
+        self.writes(&mut encoder)?;
         build(&mut encoder)
     }
 }
@@ -75,6 +76,16 @@ impl Scrape {
         for network in &self.snapshot.stats.networks {
             let count = self.snapshot.rogue_servers.get(&network.name).copied().unwrap_or(0);
             counter(&mut family, &[("network", &network.name)], count)?;
+        }
+        Ok(())
+    }
+
+    fn writes(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let help = "Writes of HostStatus objects, by the API's verb and by what became of them";
+        let mut family =
+            encoder.encode_descriptor("xdhcpd_hoststatus_writes", help, None, MetricType::Counter)?;
+        for ((verb, result), count) in self.agent.writes.all() {
+            counter(&mut family, &[("verb", verb), ("result", result)], count)?;
         }
         Ok(())
     }

@@ -13,8 +13,10 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod timings;
+mod write_counts;
 
 pub use routes::{ErrorBody, Source, private, public};
 pub use serve::{serve_tcp, serve_unix};
 pub use socket::{Socket, SocketError, path_of};
 pub use timings::{AgentMetrics, Histogram, Timings};
+pub use write_counts::WriteCounts;

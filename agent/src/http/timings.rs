@@ -1,10 +1,12 @@
-//! How long things take in the agent: recorded by whoever does them, read at each scrape.
+//! How long things take in the agent, and how often: recorded by whoever does them, read at each scrape.
 //!
 //! Atomics, so that recording neither waits nor fails. Bounds are powers of two of a nanosecond, as
 //! in the kernel's histogram, so that buckets of both sides can be added up where they meet.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use super::write_counts::WriteCounts;
 
 /// The first bound is `2^FIRST` ns: 16 µs, less than a system call and a half.
 const FIRST: u32 = 14;
@@ -19,6 +21,8 @@ pub struct AgentMetrics {
     pub replies: Timings,
     /// One fsync of the lease file.
     pub journal_syncs: Timings,
+    /// Writes of HostStatus objects.
+    pub writes: WriteCounts,
 }
 
 /// A histogram of durations.

@@ -23,7 +23,7 @@ use crate::clock::Moment;
 pub use changes::Changes;
 pub use journal::{
     BootId, Disk, DiskFile, Journal, JournalError, Loaded, Note, OsDisk, Promise, Synced, What,
-    peek as peek_journal,
+    path_in as journal_path, peek as peek_journal,
 };
 pub use pool::Counts;
 pub use rebuild::{Found, rebuild};

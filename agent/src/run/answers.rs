@@ -51,8 +51,12 @@ impl Core {
 
     fn leases_of(&self, ips: &[Ipv4Addr]) -> Vec<LeaseOf> {
         let now = Now::read();
-        let lease = |ip: Ipv4Addr| self.table.get(ip).map(|lease| self.report(lease, now));
-        ips.iter().take(PAGE).map(|ip| (*ip, lease(*ip))).collect()
+        let of = |ip: &Ipv4Addr| LeaseOf {
+            ip: *ip,
+            lease: self.table.get(*ip).map(|lease| self.report(lease, now)),
+            kept: self.table.is_kept(*ip),
+        };
+        ips.iter().take(PAGE).map(of).collect()
     }
 
     fn report(&self, lease: &Lease, now: Now) -> LeaseReport {

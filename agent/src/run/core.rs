@@ -18,10 +18,13 @@ use crate::config::Config;
 use crate::control::Question;
 use crate::engine::ignored::Ignored;
 use crate::engine::probes::{MOST, ProbeCounts};
+use crate::engine::request::Request;
 use crate::engine::served::Place;
 use crate::engine::{Engine, KernelChange, Note, Outcome};
 use crate::fastpath::{FastPath, FastPathError};
 use crate::lease::{Journal, Table};
+use crate::notices::{Notice, Notices};
+use crate::report::Mac;
 
 use super::adopt;
 use super::batch::Batch;
@@ -226,8 +229,10 @@ impl Core {
         let network = self.engine.served().iter().find(|served| served.place.wire == event.key.wire);
         let Some(name) = network.map(|served| served.config.name.clone()) else { return };
         if self.quiet.may_say("other server", &name) {
-            let (ip, mac) = (Ipv4Addr::from(event.ip), super::mac_text(event.key.mac));
-            warn!("another DHCP server answers on network {name}: {ip} ({mac})");
+            let (ip, mac) = (Ipv4Addr::from(event.ip), Mac(event.key.mac));
+            let notice = Notice::OtherServer { network: name.clone(), ip, mac };
+            warn!("{notice}");
+            self.outlets.notices.tell(notice);
         }
         let count = self.counts.other_servers.entry(name).or_default();
         *count = count.saturating_add(1);
@@ -236,7 +241,7 @@ impl Core {
     /// Takes frames off every link, as many as one batch holds, and decides on them; whether there
     /// may be more.
     fn read_frames(&mut self, batch: &mut Batch, now: Moment) -> bool {
-        let Self { links, engine, table, counts, quiet, releases, .. } = self;
+        let Self { links, engine, table, counts, quiet, releases, outlets, .. } = self;
         let mut outcomes = Vec::new();
         let mut probed = Vec::new();
         let more = links.receive(|link, wire, heard| {
@@ -252,7 +257,7 @@ impl Core {
                 Ok(outcome) => outcomes.push((link, outcome)),
                 Err(reason) => {
                     counts.ignore(reason.name());
-                    say_ignored(quiet, reason, &request);
+                    say_ignored(quiet, &outlets.notices, reason, &request);
                 }
             }
         });
@@ -296,6 +301,9 @@ impl Core {
         };
         if let Some(lease) = self.table.get(note.ip()) {
             self.log_line(what, lease.ip, lease.mac);
+            if let Note::Declined(ip) = note {
+                self.outlets.notices.tell(Notice::Declined { ip, client: Mac(lease.mac) });
+            }
         }
     }
 
@@ -405,11 +413,13 @@ impl Counts {
 }
 
 /// What an operator should know of: once a minute at most for each reason.
-fn say_ignored(quiet: &mut Quiet, reason: Ignored, request: &crate::engine::request::Request) {
-    let client = super::mac_text(request.facts.mac);
+fn say_ignored(quiet: &mut Quiet, notices: &Notices, reason: Ignored, request: &Request) {
+    let client = Mac(request.facts.mac);
     match reason {
         Ignored::NoFreeAddress if quiet.may_say("no free address", "") => {
-            warn!("no free address for {client}: the pool is empty");
+            let notice = Notice::NoFreeAddress { client };
+            warn!("{notice}");
+            notices.tell(notice);
         }
         Ignored::UnknownRelay => {
             let relay = Ipv4Addr::from(request.facts.giaddr);

@@ -2,6 +2,7 @@
 //!
 //! - the **core** ([`core`]) on a thread of its own: table, engine, journal, maps, sockets
 //! - the **HTTP** servers: on the unix socket, and on TCP if configured
+//! - with a ClusterAgent, what follows it and shows leases ([`cluster`])
 //! - the **signals**: SIGHUP reloads, SIGTERM and SIGINT stop
 //!
 //! The core is asked through [`crate::control::Handle`]; nobody else touches what it owns.
@@ -9,6 +10,7 @@
 mod adopt;
 mod answers;
 mod batch;
+pub mod cluster;
 pub mod core;
 mod disk;
 mod links;
@@ -25,6 +27,7 @@ mod take_back;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -35,7 +38,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::{Moment, Now};
 use crate::conditions::Conditions;
-use crate::config::{Config, FastPathMode};
+use crate::config::{self, Config, FastPathMode};
 use crate::control;
 use crate::engine::served::Place;
 use crate::fastpath::FastPath;
@@ -52,52 +55,83 @@ pub use self::reload::{Prepared, Reload, prepare_config};
 /// New configurations that may wait for the core.
 const RELOADS: usize = 1;
 
-/// Runs the agent until a signal ends it.
-pub fn run(options: &RunOptions) -> Result<()> {
-    let prepared = reload::prepare(options)?;
-    // Before anything else is touched: whoever has the lease file is the agent of this name.
-    let leases = open_journal(&prepared.config)?;
-    let name = prepared.config.name.clone();
-    let listen = prepared.config.http;
-    let socket = options.socket(&prepared.config);
+/// Runs the agent until a signal ends it. The log is started once it is known what is to be logged.
+pub fn run(options: &RunOptions, start_log: impl FnOnce(config::Log) -> Result<()>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        // From here on a signal does not end the agent half-way.
-        let signals = Signals::catch()?;
-        let socket = http::Socket::bind(&socket)?;
-        let tcp = match listen {
-            Some(address) => Some(
-                tokio::net::TcpListener::bind(address)
-                    .await
-                    .with_context(|| format!("http.listen: cannot listen on {address}"))?,
-            ),
-            None => None,
+        let (prepared, cluster) = match &options.source {
+            ConfigSource::Cluster(source) => {
+                let (prepared, begun) = cluster::begin(options, source).await?;
+                (prepared, Some(begun))
+            }
+            _ => (reload::prepare(options)?, None),
         };
-        let (handle, questions) = control::channel();
-        let outlets = Outlets::default();
-        let stop = CancellationToken::new();
-        let (configs, reloads) = mpsc::channel(RELOADS);
-        let core = start_core(prepared, leases, outlets.clone(), questions, reloads, stop.clone())?;
-        let source = http::Source { handle, metrics: outlets.metrics, conditions: Conditions::default() };
-        let mut served = JoinSet::new();
-        served.spawn(http::serve_unix(socket, http::private(source.clone()), stop.clone()));
-        if let Some(listener) = tcp {
-            served.spawn(http::serve_tcp(listener, http::public(source), stop.clone()));
+        start_log(prepared.config.log)?;
+        // Before anything else is touched: whoever has the lease file is the agent of this name.
+        let mut leases = open_journal(&prepared.config)?;
+        if let Some(begun) = &cluster {
+            begun.rebuild_leases(&prepared.config, &mut leases)?;
         }
-        signals.watch(options, &configs, &stop).await;
-        stop.cancel();
-        let core = tokio::task::spawn_blocking(move || core.join()).await?;
-        served.join_all().await;
-        match core {
-            Ok(ended) => ended?,
-            Err(_) => anyhow::bail!("the core ended by a fault of its own: please report this"),
-        }
-        if options.detach_on_exit {
-            crate::fastpath::detach(&name)?;
-        }
-        info!("stopped");
-        Ok(())
+        serve(options, prepared, leases, cluster).await
     })
+}
+
+async fn serve(
+    options: &RunOptions,
+    prepared: Prepared,
+    leases: (Journal, Loaded),
+    cluster: Option<cluster::Begun>,
+) -> Result<()> {
+    // From here on a signal does not end the agent half-way.
+    let signals = Signals::catch()?;
+    let name = prepared.config.name.clone();
+    let socket = http::Socket::bind(&options.socket(&prepared.config))?;
+    let tcp = match prepared.config.http {
+        Some(address) => Some(
+            tokio::net::TcpListener::bind(address)
+                .await
+                .with_context(|| format!("http.listen: cannot listen on {address}"))?,
+        ),
+        None => None,
+    };
+    let (handle, questions) = control::channel();
+    let (outlets, ends) = match &cluster {
+        Some(_) => cluster::outlets(),
+        None => (Outlets::default(), cluster::Ends::default()),
+    };
+    let stop = CancellationToken::new();
+    let (configs, reloads) = mpsc::channel(RELOADS);
+    let core = start_core(prepared, leases, outlets.clone(), questions, reloads, stop.clone())?;
+    let conditions = Conditions::default();
+    let mut tasks = JoinSet::new();
+    if let Some(begun) = cluster {
+        let wires = cluster::Wires {
+            core: handle.clone(),
+            ends,
+            metrics: Arc::clone(&outlets.metrics),
+            conditions: conditions.clone(),
+            configs: configs.clone(),
+        };
+        begun.follow(&mut tasks, wires, &stop);
+    }
+    let source = http::Source { handle, metrics: outlets.metrics, conditions };
+    tasks.spawn(http::serve_unix(socket, http::private(source.clone()), stop.clone()));
+    if let Some(listener) = tcp {
+        tasks.spawn(http::serve_tcp(listener, http::public(source), stop.clone()));
+    }
+    signals.watch(options, &configs, &stop).await;
+    stop.cancel();
+    let core = tokio::task::spawn_blocking(move || core.join()).await?;
+    tasks.join_all().await;
+    match core {
+        Ok(ended) => ended?,
+        Err(_) => anyhow::bail!("the core ended by a fault of its own: please report this"),
+    }
+    if options.detach_on_exit {
+        crate::fastpath::detach(&name)?;
+    }
+    info!("stopped");
+    Ok(())
 }
 
 /// The thread of the core, once it is ready to serve.
@@ -282,6 +316,10 @@ impl Signals {
 
 /// The new configuration; none: what is wrong with it has been said.
 fn prepare_again(options: &RunOptions) -> Option<Prepared> {
+    if matches!(options.source, ConfigSource::Cluster(_)) {
+        info!("the ClusterAgent is followed without being asked to: there is nothing to reload");
+        return None;
+    }
     match reload::prepare(options) {
         Ok(prepared) => {
             info!("reloading");

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::cluster::ClusterOptions;
 use crate::config::{self, Config, Flags, LoadError};
 use crate::http;
 
@@ -13,6 +14,8 @@ pub enum ConfigSource {
     File(PathBuf),
     /// One network, said on the command line.
     Flags(Flags),
+    /// An object of the cluster.
+    Cluster(ClusterOptions),
 }
 
 /// What `xdhcpd run` was told.
@@ -24,6 +27,8 @@ pub struct RunOptions {
     pub name: Option<String>,
     /// Where HTTP is served, in place of the configuration's.
     pub http: Option<SocketAddr>,
+    /// Where leases are kept, in place of the configuration's.
+    pub lease_dir: Option<PathBuf>,
     /// The unix socket, in place of the one that the name gives.
     pub socket: Option<PathBuf>,
     /// Whether program, maps and link go with the agent instead of outliving it.
@@ -31,19 +36,28 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// Reads the configuration, with what the command line puts in its place.
+    /// Reads the configuration of a file or of flags (one of a cluster is read there), with what the command line puts in its place.
     pub fn load(&self) -> Result<Config, LoadError> {
         let mut config = match &self.source {
             ConfigSource::File(path) => config::load(path)?,
             ConfigSource::Flags(flags) => {
                 config::from_flags(flags).map_err(|problems| LoadError::Invalid { problems })?
             }
+            ConfigSource::Cluster(cluster) => config::idle(&cluster.agent),
         };
+        self.override_config(&mut config);
+        Ok(config)
+    }
+
+    /// Puts what the command line says in the place of a configuration's word.
+    pub fn override_config(&self, config: &mut Config) {
         if let Some(name) = &self.name {
             config.name.clone_from(name);
         }
         config.http = self.http.or(config.http);
-        Ok(config)
+        if let Some(folder) = &self.lease_dir {
+            config.leases.dir.clone_from(folder);
+        }
     }
 
     /// Where the command line finds the agent.
@@ -67,6 +81,7 @@ mod tests {
             source: ConfigSource::Flags(flags),
             name: None,
             http: None,
+            lease_dir: None,
             socket: None,
             detach_on_exit: false,
         }

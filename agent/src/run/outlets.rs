@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::http::AgentMetrics;
 use crate::lease_feed::LeaseFeed;
+use crate::notices::Notices;
 
 use super::core::Core;
 
@@ -14,6 +15,8 @@ pub struct Outlets {
     pub metrics: Arc<AgentMetrics>,
     /// Which leases changed; none: nobody shows them elsewhere.
     pub leases: Option<Arc<LeaseFeed>>,
+    /// What an operator should see.
+    pub notices: Notices,
 }
 
 impl Core {

@@ -39,7 +39,7 @@ pub struct Reload {
 pub fn prepare(options: &RunOptions) -> Result<Prepared> {
     let prepared = prepare_config(options.load()?);
     Ok(prepared.map_err(|problems| match options.source {
-        ConfigSource::File(_) => problems,
+        ConfigSource::File(_) | ConfigSource::Cluster(_) => problems,
         ConfigSource::Flags(_) => problems.renamed(config::flag_for),
     })?)
 }

@@ -10,7 +10,7 @@ use xdhcpd_common::maps::Wire;
 
 use super::*;
 use crate::config::parse_yaml;
-use crate::control::{Handle, LeaseQuery};
+use crate::control::{Handle, LeaseOf, LeaseQuery};
 use crate::lease::Changes;
 use crate::lease_feed::LeaseFeed;
 use crate::report::LoaderState;
@@ -53,7 +53,7 @@ async fn without_networks_everything_is_answered_and_nothing_is_served() {
         let query = LeaseQuery { limit: 9, ..LeaseQuery::default() };
         assert!(handle.leases(query).await.unwrap().unwrap().leases.is_empty());
         let ip = Ipv4Addr::new(10, 9, 0, 100);
-        assert_eq!(handle.leases_of(&[ip]).await.unwrap(), [(ip, None)]);
+        assert_eq!(handle.leases_of(&[ip]).await.unwrap(), [LeaseOf { ip, lease: None, kept: false }]);
         let stats = handle.snapshot().await.unwrap().stats;
         assert!(stats.agent.running && stats.networks.is_empty());
         assert!(!stats.kernel.attached && stats.loader.state == LoaderState::Stopped);

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Map, Value, json};
 
-use crate::config::{self, Config, Problem, Problems};
+use crate::config::{self, Config, Problems};
 use crate::kube::objects::{ClusterAgentSpec, DhcpServer, Feature};
 
 /// Where the network stands in the object.
@@ -104,7 +104,7 @@ fn without_empty(value: Value) -> Value {
 }
 
 /// The place in the object that a place in the file stands for.
-fn place(path: &str) -> String {
+pub fn place(path: &str) -> String {
     let within = |rest: &str| if rest.is_empty() { SERVER.to_owned() } else { format!("{SERVER}.{rest}") };
     if let Some(rest) = path.strip_prefix("networks[0]") {
         return within(&network_key(rest.trim_start_matches('.')));
@@ -128,11 +128,6 @@ fn network_key(key: &str) -> String {
     }
     let renamed = RENAMED.iter().find(|(_, file)| *file == key);
     renamed.map_or_else(|| key.to_owned(), |(object, _)| (*object).to_owned())
-}
-
-/// What is wrong with an object, with the names that the object has for the places.
-pub fn renamed(problems: impl IntoIterator<Item = Problem>) -> impl Iterator<Item = Problem> {
-    problems.into_iter().map(|problem| Problem { path: place(&problem.path), ..problem })
 }
 
 #[cfg(test)]

@@ -140,6 +140,7 @@ fn debug_output_and_errors_hold_no_secret() {
     let key = String::from_utf8(data["tls.key"].clone()).unwrap();
     let secrets = ["admin", "\"secret", "YWRtaW46", key.lines().nth(1).unwrap()];
     assert!(secrets.iter().all(|secret| !text.contains(secret)), "{text}");
+    assert!(!text.contains(&format!("{:?}", data["password"])), "{text}");
     assert!(text.contains("tls.key"), "{text}");
     let torn = key.replace("END PRIVATE", "END");
     assert!(!error_with("tls.key", Some(torn.as_bytes())).contains(secrets[3]));

@@ -76,7 +76,7 @@ const COMPACT_CHUNK: usize = 1 << 20;
 const MAX_KEPT: u32 = 1_000;
 
 /// The lease file of the agent of this name.
-fn path_in(folder: &Path, name: &str) -> PathBuf {
+pub fn path_in(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{}-dhcpd.leases", name.replace('/', "_")))
 }
 

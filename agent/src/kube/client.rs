@@ -1,0 +1,137 @@
+//! The API server: how it is reached, and which of its failures pass.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use kube::{Api, Client, Config};
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use super::events::Events;
+use super::objects::{ClusterAgent, HostEndpoint, HostStatus};
+
+/// A server that does not take a connection for so long is not there.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// The longest that one request may take; watches are no requests.
+pub const REQUEST: Duration = Duration::from_secs(10);
+
+/// Between two tries at the start.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// The API server, on behalf of one agent.
+#[derive(Clone)]
+pub struct Kubernetes {
+    /// The agent's name.
+    pub agent: String,
+    /// The client.
+    pub client: Client,
+    /// Where events go.
+    pub events: Events,
+}
+
+/// Why a request gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The server was not reached, or cannot answer now: later it may.
+    #[error("the API server cannot be asked: {0}")]
+    Passing(String),
+    /// It answered, and will answer likewise again.
+    #[error("{0}")]
+    Lasting(String),
+}
+
+impl Kubernetes {
+    /// A client from $KUBECONFIG, ~/.kube/config or the pod's service account. Asks nothing yet.
+    pub async fn connect(agent: &str) -> Result<Self> {
+        let mut config = Config::infer()
+            .await
+            .context("no way to the API server: neither $KUBECONFIG nor a pod's service account gives one")?;
+        config.connect_timeout = Some(CONNECT);
+        let client = Client::try_from(config).context("no way to the API server")?;
+        let events = Events::new(client.clone(), agent);
+        Ok(Self { agent: agent.to_owned(), client, events })
+    }
+
+    /// All ClusterAgents.
+    pub fn agents(&self) -> Api<ClusterAgent> {
+        Api::all(self.client.clone())
+    }
+
+    /// All HostEndpoints.
+    pub fn endpoints(&self) -> Api<HostEndpoint> {
+        Api::all(self.client.clone())
+    }
+
+    /// All HostStatus objects.
+    pub fn statuses(&self) -> Api<HostStatus> {
+        Api::all(self.client.clone())
+    }
+}
+
+/// Waits for the answer to one request, no longer than [`REQUEST`].
+pub async fn ask<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, RequestError> {
+    match timeout(REQUEST, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) if passes(&error) => Err(RequestError::Passing(told(&error))),
+        Ok(Err(error)) => Err(RequestError::Lasting(told(&error))),
+        Err(_) => Err(RequestError::Passing(format!("no answer within {} s", REQUEST.as_secs()))),
+    }
+}
+
+/// Asks until there is an answer, or `patience` is over.
+pub async fn ask_for<T, F>(patience: Duration, request: impl Fn() -> F) -> Result<T, RequestError>
+where
+    F: Future<Output = kube::Result<T>>,
+{
+    let mut said = false;
+    let mut last = RequestError::Passing(format!("no answer within {} s", patience.as_secs()));
+    let asking = async {
+        loop {
+            match ask(request()).await {
+                Err(error @ RequestError::Passing(_)) => {
+                    if !std::mem::replace(&mut said, true) {
+                        warn!("{error}; trying for {} s", patience.as_secs());
+                    }
+                    last = error;
+                    sleep(AGAIN).await;
+                }
+                other => return other,
+            }
+        }
+    };
+    match timeout(patience, asking).await {
+        Ok(answer) => answer,
+        Err(_) => Err(last),
+    }
+}
+
+/// Whether a failure may be over later. A server that has only just started refuses (403) what it
+/// will allow once it has read its rules; an object that is not there (404) stays that way.
+pub fn passes(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => matches!(status.code, 0 | 401 | 403 | 408 | 409 | 429 | 500..),
+        kube::Error::Service(_)
+        | kube::Error::HyperError(_)
+        | kube::Error::ReadEvents(_)
+        | kube::Error::Auth(_) => true,
+        _ => false,
+    }
+}
+
+/// What went wrong, to its first cause.
+pub fn told(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return format!("{} ({})", status.message, status.code);
+    }
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
