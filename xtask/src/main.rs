@@ -4,6 +4,7 @@
 
 mod build;
 mod build_ebpf;
+mod checklist;
 mod crds;
 mod lab;
 mod lint;
@@ -46,6 +47,8 @@ enum Command {
     Real(real::Arguments),
     /// All tests; the last line is `N passed, N failed, N skipped`
     Test(test::Arguments),
+    /// The acceptance checklist: each row, its tests on both sides, and whether they pass
+    Checklist(checklist::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +70,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Lint => lint::run(&workspace, &progress)?,
         Command::Real(arguments) => real::run(&workspace, &progress, &arguments)?,
         Command::Test(arguments) => return test::run(&workspace, &progress, &arguments),
+        Command::Checklist(arguments) => {
+            let progress = if arguments.json { progress.beside_output() } else { progress };
+            return checklist::run(&workspace, &progress, &arguments);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

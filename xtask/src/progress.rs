@@ -61,17 +61,34 @@ impl Watcher for Transcript {
 pub struct Progress {
     started: Instant,
     silence_limit: Duration,
+    /// Standard output is for data.
+    beside_output: bool,
 }
 
 impl Progress {
     /// Starts the clock.
     pub fn start() -> Self {
-        Self { started: Instant::now(), silence_limit: SILENCE_LIMIT }
+        Self { started: Instant::now(), silence_limit: SILENCE_LIMIT, beside_output: false }
+    }
+
+    /// The same, on standard error: for a command that prints data.
+    #[must_use]
+    pub fn beside_output(self) -> Self {
+        Self { beside_output: true, ..self }
     }
 
     /// Prints one line about `step`.
     pub fn say(&self, step: &str, what: &str) {
-        println!("[{:6.1}s] {step}: {what}", self.started.elapsed().as_secs_f32());
+        self.line(&format!("[{:6.1}s] {step}: {what}", self.started.elapsed().as_secs_f32()));
+    }
+
+    /// Prints a line as it is.
+    pub fn line(&self, line: &str) {
+        if self.beside_output {
+            eprintln!("{line}");
+        } else {
+            println!("{line}");
+        }
     }
 
     /// Runs `command` to its end; its output goes to `log` and `watcher`.
@@ -130,7 +147,7 @@ impl Progress {
         let status = self.run(step, command, log, &mut transcript)?;
         if !status.success() {
             for line in transcript.lines.iter().filter(|line| !is_cargos_progress(line)) {
-                println!("    {line}");
+                self.line(&format!("    {line}"));
             }
             bail!("`{command_line}` failed ({status}); its output is above and in {}", log.display());
         }

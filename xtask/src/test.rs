@@ -5,7 +5,7 @@
 //! Whatever happens, the last line is `N passed, N failed, N skipped`, and a skipped test says
 //! what it misses.
 
-mod binaries;
+pub mod binaries;
 mod libtest;
 mod skips;
 mod totals;
@@ -22,7 +22,7 @@ use self::skips::Skip;
 use self::totals::Totals;
 use crate::progress::{Progress, Transcript, Watcher};
 use crate::workspace::Workspace;
-use crate::{build_ebpf, real, setup};
+use crate::{build_ebpf, checklist, real, setup};
 
 /// Which tests to run, and how.
 #[derive(Debug, clap::Args)]
@@ -40,49 +40,119 @@ pub struct Arguments {
     test_threads: std::num::NonZeroUsize,
 }
 
+impl Arguments {
+    /// All tests, with what another command leaves open.
+    pub fn all(no_setup: bool, test_threads: std::num::NonZeroUsize) -> Self {
+        Self { filter: None, no_setup, unprivileged: false, test_threads }
+    }
+}
+
 /// Runs the tests; fails when one failed or could not be built.
 pub fn run(workspace: &Workspace, progress: &Progress, arguments: &Arguments) -> Result<ExitCode> {
-    let mut session = Session { workspace, progress, arguments, totals: Totals::default() };
-    session.remove_old_logs()?;
+    let mut session = Session::begin(workspace, progress, arguments)?;
     session.stages();
     println!("{}", session.totals);
     Ok(if session.totals.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-struct Session<'a> {
+/// One go at the tests.
+pub struct Session<'a> {
     workspace: &'a Workspace,
     progress: &'a Progress,
     arguments: &'a Arguments,
     totals: Totals,
 }
 
-impl Session<'_> {
-    fn stages(&mut self) {
-        let program = if self.arguments.unprivileged {
+/// What was built to be run.
+pub struct Built {
+    others: Vec<TestBinary>,
+    privileged: Vec<TestBinary>,
+    /// Why the privileged ones cannot be run, if so.
+    may_run: Result<(), String>,
+}
+
+impl Built {
+    /// All of it.
+    pub fn binaries(&self) -> impl Iterator<Item = &TestBinary> {
+        self.others.iter().chain(&self.privileged)
+    }
+}
+
+/// How a run of some tests of one binary ended.
+pub enum Ended {
+    /// It went through.
+    Ran {
+        /// What it printed.
+        run: Run,
+        /// Tests that skipped themselves, or are ignored.
+        skips: Vec<Skip>,
+    },
+    /// It ended early.
+    Died,
+    /// It was not run at all, and this is why.
+    NotRun(String),
+}
+
+impl<'a> Session<'a> {
+    /// Makes room for the logs.
+    pub fn begin(workspace: &'a Workspace, progress: &'a Progress, arguments: &'a Arguments) -> Result<Self> {
+        let session = Self { workspace, progress, arguments, totals: Totals::default() };
+        session.remove_old_logs()?;
+        Ok(session)
+    }
+
+    /// Builds all tests, and the program where they are `to_run`; none: they do not build.
+    pub fn build(&mut self, to_run: bool) -> Option<Built> {
+        let may_run = if !to_run {
+            Err("nothing is to be run".to_owned())
+        } else if self.arguments.unprivileged {
             Err("--unprivileged was given".to_owned())
         } else {
             self.stage("program", Self::build_program)
                 .ok_or_else(|| "the XDP program was not built".to_owned())
+                .and_then(|()| may_be_privileged())
         };
-        let Some(binaries) = self.stage("compile", Self::compile) else { return };
+        let binaries = self.stage("compile", Self::compile)?;
         let tests = self.workspace.privileged_tests();
-        let (privileged, others): (Vec<_>, Vec<_>) =
-            binaries.into_iter().partition(|binary| binary.package == tests);
-        for binary in &others {
+        let (privileged, others) = binaries.into_iter().partition(|binary| binary.package == tests);
+        Some(Built { others, privileged, may_run })
+    }
+
+    fn stages(&mut self) {
+        let Some(built) = self.build(true) else { return };
+        for binary in &built.others {
             self.stage("tests", |session| session.run_binary("tests", binary, &[]));
         }
         self.stage("doc tests", Self::run_doc_tests);
-        match program.and_then(|()| may_be_privileged()) {
+        match &built.may_run {
             Ok(()) => {
-                let threads = format!("--test-threads={}", self.arguments.test_threads);
-                for binary in &privileged {
+                let threads = self.threads();
+                for binary in &built.privileged {
                     self.stage("privileged", |session| session.run_binary("privileged", binary, &[&threads]));
                 }
             }
             Err(reason) => {
-                self.stage("privileged", |session| session.skip_binaries(&privileged, &reason));
+                self.stage("privileged", |session| session.skip_binaries(&built.privileged, reason));
             }
         }
+        if self.arguments.filter.is_none() {
+            self.stage("checklist", |session| session.check_the_checklist(&built));
+        }
+    }
+
+    fn threads(&self) -> String {
+        format!("--test-threads={}", self.arguments.test_threads)
+    }
+
+    /// Whether each row of the checklist has the tests that it needs.
+    fn check_the_checklist(&mut self, built: &Built) -> Result<()> {
+        let listed = built.binaries().map(|binary| Ok((binary, self.list(binary)?)));
+        let faults = checklist::faults(&listed.collect::<Result<Vec<_>>>()?);
+        if !faults.is_empty() {
+            bail!("{}", faults.join("\n"));
+        }
+        self.progress.say("checklist", "each row has the tests that it needs");
+        Ok(())
     }
 
     /// Does one stage's work; that it could not be done is a failure, and printed.
@@ -116,7 +186,7 @@ impl Session<'_> {
         let mut compilation = Compilation::default();
         let status = self.progress.run("compile", cargo, &self.log("compile"), &mut compilation)?;
         if !status.success() {
-            show("cargo build", &compilation.transcript.lines);
+            self.show("cargo build", &compilation.transcript.lines);
             bail!("the workspace does not build ({status})");
         }
         self.progress.say("compile", &format!("{} test binaries", compilation.binaries.len()));
@@ -135,30 +205,69 @@ impl Session<'_> {
         self.run_tests("doc tests", "doc tests", cargo)
     }
 
-    /// Runs something that prints as libtest does, and counts what it says.
-    fn run_tests(&mut self, step: &str, name: &str, mut command: Command) -> Result<()> {
+    /// Runs some tests of a binary, by their whole names.
+    pub fn run_exactly(&mut self, built: &Built, binary: &TestBinary, tests: &[&str]) -> Result<Ended> {
+        let is_privileged = built.privileged.contains(binary);
+        if let (true, Err(reason)) = (is_privileged, &built.may_run) {
+            return Ok(Ended::NotRun(reason.clone()));
+        }
+        let mut command = test_command(binary);
+        command.arg("--exact").args(tests);
+        if is_privileged {
+            command.arg(self.threads());
+        }
+        let (status, run, skips) = self.watch("checklist", &binary.name, command)?;
+        if run.counts.failed > 0 {
+            self.show(&binary.name, &run.failures);
+        }
+        if let Some(how) = died(status, &run) {
+            self.show(&binary.name, &run.output);
+            self.progress.say("checklist", &format!("{} {how}", binary.name));
+            return Ok(Ended::Died);
+        }
+        self.progress.say("checklist", &format!("{}: {} tests", binary.name, tests.len()));
+        let skips = skips.into_iter().chain(run.ignored()).collect();
+        Ok(Ended::Ran { run, skips })
+    }
+
+    /// The names of a binary's tests.
+    pub fn list(&self, binary: &TestBinary) -> Result<Vec<String>> {
+        let mut command = test_command(binary);
+        command.args(&self.arguments.filter).arg("--list");
+        let mut list = Transcript::default();
+        let status = self.progress.run("list", command, &self.log("list"), &mut list)?;
+        if !status.success() {
+            bail!("{} does not list its tests ({status})", binary.name);
+        }
+        Ok(libtest::listed(&list.lines))
+    }
+
+    /// Runs something that prints as libtest does; what it said, and what it skipped.
+    fn watch(&self, step: &str, name: &str, mut command: Command) -> Result<(ExitStatus, Run, Vec<Skip>)> {
         let skip_file = self.skip_file();
         skips::clear(&skip_file)?;
         command.env(skips::VARIABLE, &skip_file);
         let mut watched = Watched { name: name.to_owned(), run: Run::default() };
         let status = self.progress.run(step, command, &self.log(step), &mut watched)?;
-        let run = watched.run;
-        let skips = skips::read(&skip_file)?;
+        Ok((status, watched.run, skips::read(&skip_file)?))
+    }
+
+    /// Runs something that prints as libtest does, and counts what it says.
+    fn run_tests(&mut self, step: &str, name: &str, command: Command) -> Result<()> {
+        let (status, run, skips) = self.watch(step, name, command)?;
         let totals = Totals::of(&run, &skips);
         self.totals.add(totals);
-        let ignored =
-            run.ignored.iter().map(|(name, reason)| Skip { name: name.clone(), reason: reason.clone() });
-        for Skip { name, reason } in skips.iter().cloned().chain(ignored) {
-            println!("SKIP {name}: {reason}");
+        for Skip { name, reason } in skips.into_iter().chain(run.ignored()) {
+            self.progress.line(&format!("SKIP {name}: {reason}"));
         }
         if run.counts.failed > 0 {
-            show(name, &run.failures);
+            self.show(name, &run.failures);
         }
         if totals != Totals::default() {
             self.progress.say(step, &format!("{name}: {totals}"));
         }
         died(status, &run).map_or(Ok(()), |how| {
-            show(name, &run.output);
+            self.show(name, &run.output);
             bail!("{name} {how}; its output is above")
         })
     }
@@ -167,20 +276,21 @@ impl Session<'_> {
     fn skip_binaries(&mut self, binaries: &[TestBinary], reason: &str) -> Result<()> {
         let mut tests: usize = 0;
         for binary in binaries {
-            let mut command = test_command(binary);
-            command.args(&self.arguments.filter).arg("--list");
-            let mut list = Transcript::default();
-            let status = self.progress.run("privileged", command, &self.log("privileged"), &mut list)?;
-            if !status.success() {
-                bail!("{} does not list its tests ({status})", binary.name);
-            }
-            tests = tests.saturating_add(libtest::listed(&list.lines));
+            tests = tests.saturating_add(self.list(binary)?.len());
         }
         if tests > 0 {
-            println!("SKIP privileged tests ({tests}): {reason}");
+            self.progress.line(&format!("SKIP privileged tests ({tests}): {reason}"));
             self.totals.skip(tests);
         }
         Ok(())
+    }
+
+    fn show(&self, name: &str, lines: &[String]) {
+        self.progress.line(&format!("---- {name} ----"));
+        for line in lines {
+            self.progress.line(line);
+        }
+        self.progress.line(&format!("---- end of {name} ----"));
     }
 
     fn log(&self, stage: &str) -> PathBuf {
@@ -262,14 +372,6 @@ fn may_be_privileged() -> Result<(), String> {
         return Err("they need bpffs; run: mount -t bpf bpf /sys/fs/bpf".into());
     }
     Ok(())
-}
-
-fn show(name: &str, lines: &[String]) {
-    println!("---- {name} ----");
-    for line in lines {
-        println!("{line}");
-    }
-    println!("---- end of {name} ----");
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What libtest prints, read as it comes.
 
+use super::skips::Skip;
 use crate::progress::Watcher;
 
 /// Reads the output of one run: of one test binary, or of cargo running doc tests.
@@ -63,12 +64,20 @@ impl Watcher for Run {
 }
 
 impl Run {
+    /// Tests marked `#[ignore]`, as those that skipped themselves.
+    pub fn ignored(&self) -> impl Iterator<Item = Skip> {
+        self.ignored.iter().map(|(name, reason)| Skip { name: name.clone(), reason: reason.clone() })
+    }
+
     /// Whether the test failed that calls itself `name`, with or without its module.
     pub fn has_failed(&self, name: &str) -> bool {
-        self.failed.iter().any(|failed| {
-            failed.strip_suffix(name).is_some_and(|module| module.is_empty() || module.ends_with("::"))
-        })
+        self.failed.iter().any(|failed| is_called(failed, name))
     }
+}
+
+/// Whether a test's whole name is this, or this behind its module.
+pub fn is_called(test: &str, name: &str) -> bool {
+    test.strip_suffix(name).is_some_and(|module| module.is_empty() || module.ends_with("::"))
 }
 
 /// The numbers in `test result: ok. 5 passed; 0 failed; …`, which may follow what a child of a
@@ -89,9 +98,9 @@ fn ended(line: &str) -> Option<(&str, &str)> {
     (!outcome.is_empty()).then_some((name.trim_end_matches(" - should panic"), outcome))
 }
 
-/// How many tests a binary lists under `--list`.
-pub fn listed(output: &[String]) -> usize {
-    output.iter().filter(|line| line.ends_with(": test")).count()
+/// The tests that a binary lists under `--list`.
+pub fn listed(output: &[String]) -> Vec<String> {
+    output.iter().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -162,8 +171,8 @@ mod tests {
     }
 
     #[test]
-    fn a_list_counts_tests_and_nothing_else() {
+    fn a_list_names_tests_and_nothing_else() {
         let lines = ["a::one: test", "b::two: test", "c: benchmark", "", "2 tests, 1 benchmark"];
-        assert_eq!(listed(&lines.map(String::from)), 2);
+        assert_eq!(listed(&lines.map(String::from)), ["a::one", "b::two"]);
     }
 }

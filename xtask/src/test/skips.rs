@@ -10,6 +10,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::libtest::is_called;
+
 /// The variable that tells tests where to write.
 pub const VARIABLE: &str = "XDHCPD_SKIPS";
 
@@ -20,6 +22,13 @@ pub struct Skip {
     pub name: String,
     /// What is missing and how to get it.
     pub reason: String,
+}
+
+impl Skip {
+    /// Whether it is of the test with this whole name.
+    pub fn is_of(&self, test: &str) -> bool {
+        is_called(test, &self.name)
+    }
 }
 
 /// Removes what an earlier run left.
