@@ -54,6 +54,13 @@ pub(super) fn prefix(value: &Value) -> Result<Ipv4Net, String> {
     }
 }
 
+/// A subnet mask: ones, then zeros.
+pub(super) fn mask(value: &Value) -> Result<Ipv4Addr, String> {
+    let mask = text(value)?.parse().ok();
+    let is_mask = |mask: &Ipv4Addr| ipnet::ipv4_mask_to_prefix(*mask).is_ok_and(|length| length > 0);
+    mask.filter(is_mask).ok_or_else(|| expected("a subnet mask such as 255.255.255.0", value))
+}
+
 /// A prefix that a network can be.
 pub(super) fn subnet(value: &Value) -> Result<Ipv4Net, String> {
     let net = prefix(value)?;

@@ -3,8 +3,8 @@
 /// Why a code cannot be among `custom`, with what to use instead; none where it can be.
 pub(super) fn reserved(code: u8) -> Option<&'static str> {
     Some(match code {
-        1 => "the mask comes from the network's `subnet`",
-        3 => "use the network's `gateway`",
+        1 => "use `subnetMask`; without it, the mask is the network's `subnet`'s",
+        3 => "use `routers`, or the network's `gateway`",
         6 => "use `dns`",
         12 => "use a reservation's `hostName`",
         15 => "use `domainName`",

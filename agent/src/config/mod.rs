@@ -120,7 +120,8 @@ pub struct Network {
     pub check_source: bool,
     /// Trusted relays.
     pub relays: Vec<Ipv4Net>,
-    /// Options of the network, already encoded (mask and router not among them).
+    /// Options of the network, already encoded; mask and router only where they are not those of
+    /// `subnet` and `gateway`.
     pub options: Options,
     /// What a client boots.
     pub boot: Boot,

@@ -30,7 +30,16 @@ const MAX_BOOT_FILE: usize = 127;
 /// The header's `sname` has 64 bytes, the last of them zero.
 const MAX_SERVER_NAME: usize = 63;
 
-const OPTION_KEYS: [&str; 7] = ["dns", "domainName", "domainSearch", "ntp", "mtu", "routes", "custom"];
+/// Sub-options of option 43: as many as there are codes.
+const MAX_VENDOR: usize = 254;
+/// A sub-option's length is one byte, and cannot be split.
+const MAX_VENDOR_VALUE: usize = 255;
+
+#[rustfmt::skip]
+const OPTION_KEYS: [&str; 12] = [
+    "subnetMask", "routers", "dns", "domainName", "domainSearch", "ntp", "mtu", "routes",
+    "tftpServer", "bootFile", "vendor", "custom",
+];
 const BOOT_KEYS: [&str; 3] = ["nextServer", "file", "serverName"];
 
 /// Reads the `options` key of a mapping. `gateway` is the network's: it goes into option 121 too.
@@ -38,7 +47,9 @@ pub(super) fn read_options(parent: &Mapping<'_>, gateway: Option<Ipv4Addr>, repo
     let mut values = BTreeMap::new();
     if let Some(options) = parent.get("options").and_then(|node| node.mapping(&OPTION_KEYS, report)) {
         read_typed(&options, &mut values, report);
-        read_routes(&options, gateway, &mut values, report);
+        let routers = read_servers(&options, "routers", 3, &mut values, report);
+        read_routes(&options, routers.first().copied().or(gateway), &mut values, report);
+        read_vendor(&options, &mut values, report);
         read_custom(&options, &mut values, report);
     }
     Options(values)
@@ -46,9 +57,14 @@ pub(super) fn read_options(parent: &Mapping<'_>, gateway: Option<Ipv4Addr>, repo
 
 fn read_typed(options: &Mapping<'_>, values: &mut BTreeMap<u8, Vec<u8>>, report: &mut Report) {
     for (key, code) in [("dns", 6), ("ntp", 42)] {
-        let servers = options.values(key, MAX_SERVERS, report, addresses::host);
-        if !servers.is_empty() {
-            values.insert(code, encode::addresses(&servers));
+        read_servers(options, key, code, values, report);
+    }
+    if let Some(mask) = options.read("subnetMask", report, addresses::mask) {
+        values.insert(1, mask.octets().to_vec());
+    }
+    for (key, code) in [("tftpServer", 66), ("bootFile", 67)] {
+        if let Some(name) = options.read(key, report, scalars::plain_text(Options::MAX_VALUE)) {
+            values.insert(code, name.into_bytes());
         }
     }
     if let Some(name) = options.read("domainName", report, scalars::domain_name) {
@@ -67,9 +83,24 @@ fn read_typed(options: &Mapping<'_>, values: &mut BTreeMap<u8, Vec<u8>>, report:
     }
 }
 
+fn read_servers(
+    options: &Mapping<'_>,
+    key: &str,
+    code: u8,
+    values: &mut BTreeMap<u8, Vec<u8>>,
+    report: &mut Report,
+) -> Vec<Ipv4Addr> {
+    let servers = options.values(key, MAX_SERVERS, report, addresses::host);
+    if !servers.is_empty() {
+        values.insert(code, encode::addresses(&servers));
+    }
+    servers
+}
+
+/// `router` is where everything else goes.
 fn read_routes(
     options: &Mapping<'_>,
-    gateway: Option<Ipv4Addr>,
+    router: Option<Ipv4Addr>,
     values: &mut BTreeMap<u8, Vec<u8>>,
     report: &mut Report,
 ) {
@@ -87,10 +118,10 @@ fn read_routes(
         return;
     }
     // A client that takes option 121 must ignore option 3 (RFC 3442), so the default route goes with it.
-    if let Some(gateway) = gateway
+    if let Some(router) = router
         && seen.insert(Ipv4Net::default())
     {
-        routes.push((Ipv4Net::default(), gateway));
+        routes.push((Ipv4Net::default(), router));
     }
     values.insert(121, encode::routes(&routes));
 }
@@ -103,8 +134,35 @@ fn read_route(node: &Node<'_>, report: &mut Report) -> Option<(Placed<Ipv4Net>, 
     to.zip(via)
 }
 
+/// Option 43 from its parts (RFC 2132 §8.4); who needs other bytes than those gives 43 as a custom option.
+fn read_vendor(options: &Mapping<'_>, values: &mut BTreeMap<u8, Vec<u8>>, report: &mut Report) {
+    let mut encoded = Vec::new();
+    for node in options.items("vendor", MAX_VENDOR, report) {
+        let Some(part) = node.mapping(&["code", "hex", "text", "ips"], report) else { continue };
+        let code = part.required("code", report).and_then(|code| code.read(report, scalars::integer(CODES)));
+        let Some((code, value)) = code.zip(read_custom_value(&part, report)) else { continue };
+        match u8::try_from(value.len()) {
+            Ok(length) => {
+                encoded.extend([code, length]);
+                encoded.extend(value);
+            }
+            Err(_) => {
+                let length = value.len();
+                report.add(part.path, format!("takes {length} bytes; at most {MAX_VENDOR_VALUE} fit"));
+            }
+        }
+    }
+    if encoded.len() > Options::MAX_VALUE {
+        let path = format!("{}.vendor", options.path);
+        report.add(path, format!("takes {} bytes; at most {} fit", encoded.len(), Options::MAX_VALUE));
+    } else if !encoded.is_empty() {
+        values.insert(43, encoded);
+    }
+}
+
 fn read_custom(options: &Mapping<'_>, values: &mut BTreeMap<u8, Vec<u8>>, report: &mut Report) {
-    let mut seen = HashSet::new();
+    // What has a key of its own may stand here where that is not used.
+    let mut seen: HashSet<u8> = values.keys().copied().collect();
     for node in options.items("custom", MAX_CUSTOM, report) {
         let Some(custom) = node.mapping(&["code", "hex", "text", "ips"], report) else { continue };
         let code =
@@ -186,6 +244,12 @@ mod tests {
         assert_eq!(bytes(&json!({"domainName": "example.org"}), 15), b"example.org");
         assert_eq!(bytes(&json!({"domainSearch": ["a.b", "b"]}), 119), b"\x01a\x01b\0\xc0\x02");
         assert_eq!(bytes(&json!({"mtu": 1500}), 26), [5, 220]);
+        assert_eq!(bytes(&json!({"subnetMask": "255.255.255.128"}), 1), [255, 255, 255, 128]);
+        assert_eq!(bytes(&json!({"routers": ["10.9.0.3", "10.9.0.4"]}), 3), [10, 9, 0, 3, 10, 9, 0, 4]);
+        assert_eq!(bytes(&json!({"tftpServer": "tftp.example.org"}), 66), b"tftp.example.org");
+        assert_eq!(bytes(&json!({"bootFile": "undionly.kpxe"}), 67), b"undionly.kpxe");
+        let vendor = json!({"vendor": [{"code": 6, "hex": "08"}, {"code": 10, "text": "ab"}, {"code": 8, "ips": ["10.9.0.7"]}]});
+        assert_eq!(bytes(&vendor, 43), [6, 1, 8, 10, 2, b'a', b'b', 8, 4, 10, 9, 0, 7]);
         assert_eq!(bytes(&json!({"custom": [{"code": 224, "hex": "0a0b"}]}), 224), [10, 11]);
         assert_eq!(
             bytes(&json!({"custom": [{"code": 66, "text": "tftp.example.org"}]}), 66),
@@ -199,6 +263,12 @@ mod tests {
         let routes = json!({"routes": [{"to": "10.0.0.0/8", "via": "10.9.0.9"}]});
         assert_eq!(bytes(&routes, 121), [8, 10, 10, 9, 0, 9, 0, 10, 9, 0, 1]);
         assert_eq!(read(&routes, None).unwrap().0[&121], [8, 10, 10, 9, 0, 9]);
+    }
+
+    #[test]
+    fn c55_the_default_route_is_by_the_nearest_router() {
+        let routes = json!({"routers": ["10.9.0.3"], "routes": [{"to": "10.0.0.0/8", "via": "10.9.0.9"}]});
+        assert_eq!(bytes(&routes, 121), [8, 10, 10, 9, 0, 9, 0, 10, 9, 0, 3]);
     }
 
     #[test]
@@ -223,7 +293,7 @@ mod tests {
             (json!([{"hex": "00"}]), "options.custom[0].code: is missing"),
             (
                 json!([{"code": 1, "hex": "00"}]),
-                "options.custom[0].code: option 1 cannot be set here: the mask comes from the network's `subnet`",
+                "options.custom[0].code: option 1 cannot be set here: use `subnetMask`; without it, the mask is the network's `subnet`'s",
             ),
             (
                 json!([{"code": 51, "hex": "00"}]),
@@ -237,6 +307,10 @@ mod tests {
                 json!([{"code": 224, "hex": "00"}, {"code": 224, "hex": "01"}]),
                 "options.custom[1].code: option 224 is set already",
             ),
+            (
+                json!([{"code": 3, "hex": "00"}]),
+                "options.custom[0].code: option 3 cannot be set here: use `routers`, or the network's `gateway`",
+            ),
             (json!([{"code": 4, "ips": []}]), "options.custom[0].ips: needs at least one address"),
             (
                 json!([{"code": 4, "text": "tftp1"}]),
@@ -248,6 +322,33 @@ mod tests {
             ),
         ] {
             assert_eq!(read(&json!({"custom": custom}), None), Err(message.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_has_a_key_is_said_once() {
+        let both = json!({"tftpServer": "a", "custom": [{"code": 66, "text": "b"}]});
+        assert_eq!(read(&both, None), Err("options.custom[0].code: option 66 is set already".to_owned()));
+    }
+
+    #[test]
+    fn masks_and_vendor_options_are_checked() {
+        for (options, message) in [
+            (
+                json!({"subnetMask": "255.0.255.0"}),
+                "options.subnetMask: expected a subnet mask such as 255.255.255.0, found `255.0.255.0`",
+            ),
+            (
+                json!({"vendor": [{"code": 0, "hex": "00"}]}),
+                "options.vendor[0].code: expected a whole number from 1 to 254, found the number 0",
+            ),
+            (json!({"vendor": [{"code": 6}]}), "options.vendor[0]: needs one of hex, text, ips"),
+            (
+                json!({"vendor": [{"code": 6, "text": "x".repeat(256)}]}),
+                "options.vendor[0]: takes 256 bytes; at most 255 fit",
+            ),
+        ] {
+            assert_eq!(read(&options, None), Err(message.to_owned()));
         }
     }
 

@@ -72,6 +72,40 @@ fn c54_what_does_not_fit_goes_into_file_and_sname_where_they_are_empty() {
 }
 
 #[test]
+fn c55_the_nearest_of_network_class_and_reservation_wins_for_each_option() {
+    let at = |level: u8| {
+        format!(
+            "options: {{subnetMask: 255.255.{level}.0, routers: [10.9.0.{level}], dns: [10.9.1.{level}], \
+             domainName: d{level}.org, domainSearch: [s{level}.org], ntp: [10.9.2.{level}], mtu: 150{level}, \
+             routes: [{{to: 10.0.0.0/8, via: 10.9.3.{level}}}], tftpServer: t{level}, bootFile: f{level}, \
+             vendor: [{{code: 6, hex: \"0{level}\"}}], custom: [{{code: 224, hex: \"0{level}\"}}]}}"
+        )
+        .replace("255.255.0.", "255.255.255.")
+    };
+    let classes = format!(
+        "classes: [{{name: x, match: {{vendorClass: X}}, {}}}]",
+        at(1).replace("255.255.1", "255.255.128")
+    );
+    let reservation = format!(
+        "reservations: [{{mac: \"02:00:00:00:00:05\", ip: 10.9.0.5, {}}}]",
+        at(2).replace("255.255.2.", "255.255.192.")
+    );
+    let mut lab = Lab::new(&rack(&[&at(0), &classes, &reservation]));
+    let codes = [1, 3, 6, 15, 119, 42, 26, 121, 66, 67, 43, 224];
+    let mut said = |builder: Builder| {
+        let got = lab.offer(builder.option(55, &codes).option(57, &[5, 220]));
+        codes.map(|code| got.option(code).unwrap_or_else(|| panic!("no option {code}")))
+    };
+    let (network, class) = (said(bare_discover(1)), said(bare_discover(2).option(60, b"X")));
+    let (reserved, both) = (said(bare_discover(5)), said(bare_discover(5).option(60, b"X")));
+    assert_eq!(reserved, both, "a reservation is nearer than a class");
+    for (at, code) in codes.iter().enumerate() {
+        assert!(network[at] != class[at] && class[at] != reserved[at], "option {code}");
+    }
+    assert_eq!(network[..3], [vec![255, 255, 255, 0], vec![10, 9, 0, 0], vec![10, 9, 1, 0]]);
+}
+
+#[test]
 fn c56_option_108_is_sent_only_to_who_asks_for_it() {
     let mut lab = Lab::new(&rack(&["options: {custom: [{code: 108, hex: \"00000708\"}]}"]));
     assert_eq!(lab.offer(discover(1)).option(108), None);
