@@ -231,11 +231,11 @@ pub(super) fn holder<'a, 'b>(
 impl Client<'_> {
     /// What this network says to this client.
     pub(super) fn rendered(&self, request: &Request) -> Rendered {
-        Rendered::new(&self.served.config, &self.classes, self.reservation, request.parameter_list())
+        Rendered::new(&self.served.config, &self.classes, self.reservation, request)
     }
 
     /// Another address than `ip` that the client has on this network.
-    fn other(&self, table: &Table, ip: Ipv4Addr) -> Option<TakeBack> {
+    pub(super) fn other(&self, table: &Table, ip: Ipv4Addr) -> Option<TakeBack> {
         let is_other =
             |lease: &&Lease| lease.ip != ip && matches!(lease.state, State::Offered | State::Bound);
         let lease = table.all_of_client(self.id, &self.key).find(is_other)?;

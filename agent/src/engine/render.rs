@@ -6,6 +6,7 @@
 use std::net::Ipv4Addr;
 
 use crate::config::{Boot, Class, Network, Options, Reservation};
+use crate::engine::request::Request;
 
 use super::reply::push_option;
 
@@ -16,6 +17,8 @@ const VENDOR_CLASS: u8 = 60;
 /// The vendor class that HTTP boot insists on, and that has nothing to do with option 43 (UEFI 2.5,
 /// §23.7.2).
 const HTTP_CLIENT: &[u8] = b"HTTPClient";
+/// How the boot file of such a client begins, also over TLS.
+const HTTP: &str = "http";
 const VENDOR_OPTIONS: u8 = 43;
 const MASK: u8 = 1;
 const ROUTER: u8 = 3;
@@ -45,14 +48,17 @@ pub struct BootFields {
 }
 
 impl Rendered {
-    /// Renders for a client of these classes, with this reservation, that asked for `parameters`.
+    /// Renders for a client of these classes, with this reservation, that sent this request.
     pub fn new(
         network: &Network,
         classes: &[&Class],
         reservation: Option<&Reservation>,
-        parameters: &[u8],
+        request: &Request,
     ) -> Self {
-        let options = collect(network, classes, reservation, parameters);
+        let parameters = request.parameter_list();
+        let boot = merged_boot(network, classes, reservation);
+        let mut options = collect(network, classes, reservation, parameters);
+        settle_vendor_class(&mut options, &boot, request);
         let mut encoded = Vec::new();
         let mut ends = Vec::new();
         for code in order(&options, parameters) {
@@ -61,7 +67,7 @@ impl Rendered {
                 ends.push(encoded.len());
             }
         }
-        Self { boot: BootFields::new(&merged_boot(network, classes, reservation)), options: encoded, ends }
+        Self { boot: BootFields::new(&boot), options: encoded, ends }
     }
 
     /// The options laid out in rooms of so many bytes: each whole, in its order, in the first room
@@ -142,11 +148,21 @@ fn collect(
     if !parameters.contains(&IPV6_ONLY) {
         options.0.remove(&IPV6_ONLY);
     }
+    options
+}
+
+/// Option 60 goes with a 43, or tells firmware that boots over HTTP that we mean it: where such a
+/// client is given a URL, it need not be configured (row 57). BOOTP has no such option.
+fn settle_vendor_class(options: &mut Options, boot: &Boot, request: &Request) {
+    let boots_by_http = request.vendor_class().is_some_and(|class| class.starts_with(HTTP_CLIENT));
+    let has_url = boot.file.as_ref().is_some_and(|file| file.starts_with(HTTP));
+    if boots_by_http && has_url {
+        options.0.entry(VENDOR_CLASS).or_insert_with(|| HTTP_CLIENT.to_vec());
+    }
     let is_http_boot = options.0.get(&VENDOR_CLASS).is_some_and(|class| class.starts_with(HTTP_CLIENT));
-    if !options.0.contains_key(&VENDOR_OPTIONS) && !is_http_boot {
+    if request.bootp || !options.0.contains_key(&VENDOR_OPTIONS) && !is_http_boot {
         options.0.remove(&VENDOR_CLASS);
     }
-    options
 }
 
 /// The mask first, so that it is before the router (RFC 2132 §3.3), then what was asked for in the

@@ -127,6 +127,27 @@ fn c57_option_60_is_sent_only_with_a_43_or_for_http_boot() {
 }
 
 #[test]
+fn c57_firmware_that_boots_over_http_and_gets_a_url_is_told_that_it_is_meant() {
+    let classes = "classes: [{name: http, match: {arch: [16]}, boot: {file: \"http://10.9.0.2/boot.efi\"}}]";
+    let mut lab = Lab::new(&rack(&[classes, "boot: {file: undionly.kpxe}"]));
+    let class = b"HTTPClient:Arch:00016:UNDI:003001";
+    let firmware = |client| discover(client).option(60, class).option(93, &[0, 16]);
+    let got = lab.offer(firmware(1));
+    assert_eq!(got.option(60), Some(b"HTTPClient".to_vec()));
+    assert_eq!(got.message[108..132], *b"http://10.9.0.2/boot.efi");
+    assert_eq!(
+        lab.ack(selecting(1, got.yiaddr).option(60, class).option(93, &[0, 16])).option(60),
+        got.option(60)
+    );
+    assert_eq!(
+        lab.offer(discover(2).option(60, class)).option(60),
+        None,
+        "a file without a URL is another's"
+    );
+    assert_eq!(lab.offer(discover(3).option(60, b"PXEClient").option(93, &[0, 16])).option(60), None);
+}
+
+#[test]
 fn c57_the_machines_own_id_comes_back_between_61_and_82() {
     let mut lab = Lab::new(&rack(&["relays: [10.9.0.9]"]));
     let id = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
