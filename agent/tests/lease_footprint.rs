@@ -61,6 +61,7 @@ fn config() -> Config {
         identity: Identity::Mac,
         reserved_only: false,
         keep_addresses: false,
+        bootp: false,
         always_broadcast: false,
         probe: false,
         offer_hold: Duration::from_mins(1),

@@ -57,15 +57,15 @@ fn show(report: &StatsReport) -> String {
 
 fn answers(report: &StatsReport) -> String {
     let (kernel, agent) = (report.kernel.answered, report.agent.answered);
-    let row = |cells: [&dyn ToString; 4]| cells.map(ToString::to_string).to_vec();
+    let row = |cells: [&dyn ToString; 5]| cells.map(ToString::to_string).to_vec();
     let agent = if report.agent.running {
-        row([&"agent", &agent.offer, &agent.ack, &agent.nak])
+        row([&"agent", &agent.offer, &agent.ack, &agent.nak, &agent.bootp])
     } else {
-        row([&"agent", &"not running", &"", &""])
+        row([&"agent", &"not running", &"", &"", &""])
     };
     table(&[
-        row([&"ANSWERED BY", &"OFFER", &"ACK", &"NAK"]),
-        row([&"kernel", &kernel.offer, &kernel.ack, &"-"]),
+        row([&"ANSWERED BY", &"OFFER", &"ACK", &"NAK", &"BOOTP"]),
+        row([&"kernel", &kernel.offer, &kernel.ack, &"-", &"-"]),
         agent,
     ])
 }
@@ -111,9 +111,9 @@ mod tests {
         let mut stats = snapshot().stats;
         stats.kernel.passed.insert("expired".into(), 0);
         let expected = "\
-ANSWERED BY  OFFER  ACK  NAK
-kernel       11     12   -
-agent        16     17   18
+ANSWERED BY  OFFER  ACK  NAK  BOOTP
+kernel       11     12   -    -
+agent        16     17   18   31
 
 INTERFACE  MODE     PROGRAM
 eth1       generic  attached

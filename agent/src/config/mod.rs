@@ -108,6 +108,8 @@ pub struct Network {
     pub reserved_only: bool,
     /// Whether an address once leased stays that client's after the lease has ended.
     pub keep_addresses: bool,
+    /// Whether BOOTP is answered, from reservations.
+    pub bootp: bool,
     /// Whether replies are broadcast whatever the client's flag says.
     pub always_broadcast: bool,
     /// Whether a new address is probed before it is offered.

@@ -34,11 +34,11 @@ const DECLINE_HOLD: RangeInclusive<u64> = 1..=31_536_000;
 const DEFAULT_DECLINE_HOLD: u64 = 86_400;
 
 #[rustfmt::skip]
-const KEYS: [&str; 27] = [
+const KEYS: [&str; 28] = [
     "name", "interface", "vlans", "subnet", "ranges", "exclude", "gateway", "selfIP",
     "leaseTime", "minLeaseTime", "maxLeaseTime", "renewTime", "rebindTime",
-    "authoritative", "identity", "reservedOnly", "keepAddresses", "alwaysBroadcast", "probe", "offerHold",
-    "declineHold", "checkSource", "relays", "options", "boot", "reservations", "classes",
+    "authoritative", "identity", "reservedOnly", "keepAddresses", "bootp", "alwaysBroadcast", "probe",
+    "offerHold", "declineHold", "checkSource", "relays", "options", "boot", "reservations", "classes",
 ];
 
 /// A network as far as it could be read, with what the checks across networks need.
@@ -87,6 +87,7 @@ pub(super) fn read_network(node: &Node<'_>, report: &mut Report) -> Option<Draft
             identity: policy.identity,
             reserved_only: policy.reserved_only,
             keep_addresses: policy.keep_addresses,
+            bootp: policy.bootp,
             always_broadcast: policy.always_broadcast,
             probe: policy.probe,
             offer_hold: policy.offer_hold,
@@ -148,6 +149,7 @@ struct Policy {
     identity: Identity,
     reserved_only: bool,
     keep_addresses: bool,
+    bootp: bool,
     always_broadcast: bool,
     probe: bool,
     offer_hold: Duration,
@@ -159,7 +161,8 @@ fn read_policy(mapping: &Mapping<'_>, report: &mut Report) -> Policy {
     let mut truth = |key, default| mapping.read(key, report, scalars::boolean).unwrap_or(default);
     let (authoritative, reserved_only) = (truth("authoritative", false), truth("reservedOnly", false));
     let (always_broadcast, probe) = (truth("alwaysBroadcast", false), truth("probe", true));
-    let (keep_addresses, check_source) = (truth("keepAddresses", false), truth("checkSource", true));
+    let (keep_addresses, bootp) = (truth("keepAddresses", false), truth("bootp", false));
+    let check_source = truth("checkSource", true);
     let identities = [("mac", Identity::Mac), ("client-id", Identity::ClientId)];
     let mut hold = |key, bounds: &RangeInclusive<u64>, default| {
         let given = mapping.read(key, report, durations::duration(bounds.clone()));
@@ -169,6 +172,7 @@ fn read_policy(mapping: &Mapping<'_>, report: &mut Report) -> Policy {
         authoritative,
         reserved_only,
         keep_addresses,
+        bootp,
         always_broadcast,
         probe,
         check_source,

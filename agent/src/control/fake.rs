@@ -87,7 +87,7 @@ pub fn snapshot() -> Snapshot {
             },
             agent: AgentReport {
                 running: true,
-                answered: AgentAnswers { offer: 16, ack: 17, nak: 18 },
+                answered: AgentAnswers { offer: 16, ack: 17, nak: 18, bootp: 31 },
                 ignored: counts(&[("pool_empty", 19)]),
             },
             networks: vec![network("rack1"), network("rack2")],

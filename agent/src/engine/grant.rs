@@ -30,6 +30,16 @@ pub struct Grant<'a, 'b> {
 }
 
 impl Grant<'_, '_> {
+    /// What must be on disk before the client hears of it.
+    pub(super) fn write(&self) -> Option<Write> {
+        self.write
+    }
+
+    /// What is worth a line in the log.
+    pub(super) fn note(&self) -> Option<Note> {
+        self.is_new.then_some(Note::Allocated(self.lease.ip))
+    }
+
     /// The horizon that is on disk once what is to be written is.
     fn horizon(&self) -> Moment {
         self.write.map_or(self.lease.durable_until, |write| write.until.max(self.lease.durable_until))
@@ -133,7 +143,7 @@ impl Engine {
             write: grant.write,
             kernel: Some(self.kernel_change(request, candidates, grant, entry, &rendered)),
             reply: Some(reply::encode(request, &content)),
-            note: grant.is_new.then_some(Note::Allocated(grant.lease.ip)),
+            note: grant.note(),
             ..Outcome::new(grant.client.id)
         }
     }

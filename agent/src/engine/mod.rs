@@ -13,6 +13,7 @@
 //! [`Engine::taken_back`] looks once more. Until then the address is occupied.
 
 pub mod arp;
+mod bootp;
 mod candidates;
 mod choice;
 mod classes;
@@ -242,6 +243,7 @@ impl Engine {
             MessageType::DECLINE => self.decline(table, request, &candidates, now),
             MessageType::RELEASE => self.release(table, request, &candidates),
             MessageType::INFORM => self.inform(request, &candidates),
+            _ if request.bootp => self.bootp(table, request, &candidates, now),
             _ => Err(Ignored::MessageType),
         }?;
         self.place_template(&mut outcome);

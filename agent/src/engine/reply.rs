@@ -21,7 +21,7 @@ const MOST_PACKET: u16 = 1500;
 /// Option 52 says in which header fields the options go on.
 const OVERLOAD: usize = 3;
 
-/// What kind of reply it is; [`MessageType`]'s numbers.
+/// What kind of reply it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReplyKind {
     /// DHCPOFFER.
@@ -30,14 +30,17 @@ pub enum ReplyKind {
     Ack,
     /// DHCPNAK.
     Nak,
+    /// BOOTP's only reply: without option 53 and what else DHCP brought.
+    Bootp,
 }
 
 impl ReplyKind {
-    const fn code(self) -> u8 {
+    const fn code(self) -> Option<u8> {
         match self {
-            Self::Offer => MessageType::OFFER,
-            Self::Ack => MessageType::ACK,
-            Self::Nak => MessageType::NAK,
+            Self::Offer => Some(MessageType::OFFER),
+            Self::Ack => Some(MessageType::ACK),
+            Self::Nak => Some(MessageType::NAK),
+            Self::Bootp => None,
         }
     }
 }
@@ -98,7 +101,10 @@ pub fn encode(request: &Request, content: &Content<'_>) -> Reply {
 }
 
 fn bootp(request: &Request, content: &Content<'_>) -> Vec<u8> {
-    let limit = usize::from(request.max_message().min(MOST_PACKET)).saturating_sub(IP_UDP);
+    let limit = match content.kind {
+        ReplyKind::Bootp => LEAST_PAYLOAD,
+        _ => usize::from(request.max_message().min(MOST_PACKET)).saturating_sub(IP_UDP),
+    };
     let leading = leading(content);
     let fixed = xdhcpd_common::reply::FIXED.saturating_add(leading.len()).saturating_add(1);
     let echoes = echoes(request, content.echo_relay_info, limit.saturating_sub(fixed));
@@ -125,9 +131,10 @@ fn bootp(request: &Request, content: &Content<'_>) -> Vec<u8> {
     out
 }
 
-/// Options 53, 54 and 51, and the timers: what every client reads first.
+/// Options 53, 54 and 51, and the timers: what every DHCP client reads first.
 fn leading(content: &Content<'_>) -> Vec<u8> {
-    let mut out = vec![code::MESSAGE_TYPE, 1, content.kind.code()];
+    let Some(kind) = content.kind.code() else { return Vec::new() };
+    let mut out = vec![code::MESSAGE_TYPE, 1, kind];
     push_option(&mut out, code::SERVER, &content.identifier.octets());
     if let Some(times) = content.times {
         push_option(&mut out, code::LEASE_TIME, &times.lease.to_be_bytes());
@@ -156,6 +163,10 @@ impl Body {
         let (mut server_name, mut file) = (rendered.boot.server_name, rendered.boot.file);
         if rendered.options.len() <= room {
             return Self { server_name, file, options: rendered.options.clone() };
+        }
+        if content.kind == ReplyKind::Bootp {
+            let [options] = rendered.packed([room]);
+            return Self { server_name, file, options };
         }
         let rooms = [room.saturating_sub(OVERLOAD), spare(&file), spare(&server_name)];
         let [first, in_file, in_server_name] = rendered.packed(rooms);
@@ -212,7 +223,8 @@ fn echoes(request: &Request, relay_info: bool, room: usize) -> Vec<u8> {
     ];
     for (code, sent) in own {
         let mut echo = Vec::new();
-        if let Some(sent) = sent {
+        // BOOTP knows none of them.
+        if let Some(sent) = sent.filter(|_| !request.bootp) {
             push_option(&mut echo, code, sent);
         }
         if out.len().saturating_add(echo.len()).saturating_add(relays.len()) <= room {

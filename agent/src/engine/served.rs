@@ -108,8 +108,12 @@ impl Served {
         LeaseKey { wire: self.place.wire, mac, zero: [0; 2] }
     }
 
-    /// Options 51, 58 and 59 for this request.
+    /// Options 51, 58 and 59 for this request; a lease without an end for BOOTP, whose clients never
+    /// renew (RFC 1534 §2).
     pub fn times(&self, request: &Request) -> Times {
+        if request.bootp {
+            return Times { lease: times::INFINITE, timers: None };
+        }
         times::times(request.facts.lease_time, request.facts.mac, &self.terms)
     }
 }

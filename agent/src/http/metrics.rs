@@ -112,6 +112,7 @@ fn messages(encoder: &mut DescriptorEncoder, stats: &StatsReport) -> fmt::Result
         (AGENT, "offer", agent.offer),
         (AGENT, "ack", agent.ack),
         (AGENT, "nak", agent.nak),
+        (AGENT, "bootp", agent.bootp),
     ];
     for (path, kind, count) in answers {
         counter(&mut family, &[("path", path), ("type", kind)], count)?;

@@ -97,6 +97,9 @@ pub struct AgentAnswers {
     pub ack: u64,
     /// NAKs.
     pub nak: u64,
+    /// Replies to BOOTP.
+    #[serde(default)]
+    pub bootp: u64,
 }
 
 /// How full a network is: `total` is the sum of the others.
@@ -178,7 +181,7 @@ mod tests {
             kernel: KernelReport::new(vec![eth1], &counters),
             agent: AgentReport {
                 running: true,
-                answered: AgentAnswers { offer: 1, ack: 2, nak: 0 },
+                answered: AgentAnswers { offer: 1, ack: 2, nak: 0, bootp: 3 },
                 ignored: BTreeMap::from([("pool_empty".to_owned(), 6)]),
             },
             networks: vec![NetworkReport::of(
@@ -207,7 +210,7 @@ mod tests {
                 },
                 "agent": {
                     "running": true,
-                    "answered": {"offer": 1, "ack": 2, "nak": 0},
+                    "answered": {"offer": 1, "ack": 2, "nak": 0, "bootp": 3},
                     "ignored": {"pool_empty": 6},
                 },
                 "networks": [{"name": "rack1", "total": 101, "used": 1, "remaining": 99, "declined": 1, "kept": 0}],

@@ -15,7 +15,7 @@ use crate::report::{
     LoaderState, NetworkReport, StatsReport,
 };
 
-use super::core::Core;
+use super::core::{Core, Counts};
 
 impl Core {
     /// Answers; an asker that is gone does not matter.
@@ -145,7 +145,8 @@ impl Core {
         let ignored =
             self.counts.ignored.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
         let counts = &self.counts;
-        let answered = AgentAnswers { offer: counts.offers, ack: counts.acks, nak: counts.naks };
+        let Counts { offers: offer, acks: ack, naks: nak, bootp, .. } = *counts;
+        let answered = AgentAnswers { offer, ack, nak, bootp };
         AgentReport { running: true, answered, ignored }
     }
 

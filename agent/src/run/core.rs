@@ -82,6 +82,8 @@ pub struct Counts {
     pub acks: u64,
     /// NAKs sent.
     pub naks: u64,
+    /// Replies to BOOTP sent.
+    pub bootp: u64,
     /// Requests that got no answer, by reason.
     pub ignored: BTreeMap<&'static str, u64>,
     /// Messages of other servers, by network.

@@ -239,6 +239,7 @@ impl Counts {
             ReplyKind::Offer => &mut self.offers,
             ReplyKind::Ack => &mut self.acks,
             ReplyKind::Nak => &mut self.naks,
+            ReplyKind::Bootp => &mut self.bootp,
         };
         *count = count.saturating_add(1);
     }

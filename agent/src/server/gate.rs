@@ -2,7 +2,7 @@
 //!
 //! Nothing is guessed: a frame is understood whole, or not at all. It takes what the kernel's gate
 //! takes, and, where that is safe, what that one passes up: IP options, repeated options where they
-//! are parts of one (RFC 3396), overload, more and longer options, BOOTP.
+//! are parts of one (RFC 3396), overload, more and longer options, BOOTP with and without options.
 
 use xdhcpd_common::facts::{Facts, MessageType, NONE};
 use xdhcpd_common::fingerprint;
@@ -31,7 +31,11 @@ pub fn gate(frame: &[u8], checksum: UdpChecksum) -> Result<Request, Ignored> {
     let datagram = layers::open(frame, checksum)?;
     let message = Message::read(datagram.payload)?;
     message.check()?;
-    let options = RequestOptions::read(message.options, message.file, message.sname)?;
+    let options = if message.is_bare() {
+        RequestOptions::default()
+    } else {
+        RequestOptions::read(message.options, message.file, message.sname)?
+    };
     let kind = message_type(&options)?;
     let facts = shared_facts(frame)
         .unwrap_or_else(|| lenient_facts(&datagram, &message, &options, kind.unwrap_or_default()));
@@ -116,10 +120,15 @@ impl<'a> Message<'a> {
         if self.mac() == [0; 6] || layers::is_group(self.mac()) {
             return Err(Ignored::Chaddr);
         }
-        if self.cookie != bootp::MAGIC {
+        if self.cookie != bootp::MAGIC && !self.is_bare() {
             return Err(Ignored::Cookie);
         }
         Ok(())
+    }
+
+    /// Whether its vendor field is empty, as BOOTP has it where there is nothing to say (RFC 951 §3).
+    fn is_bare(&self) -> bool {
+        self.cookie.iter().chain(self.options).all(|byte| *byte == 0)
     }
 
     fn mac(&self) -> [u8; 6] {

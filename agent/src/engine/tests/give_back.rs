@@ -1,4 +1,4 @@
-//! Rows 45 to 48: DECLINE, RELEASE, INFORM, BOOTP.
+//! Rows 45 to 47: DECLINE, RELEASE, INFORM.
 
 use super::*;
 use crate::engine::{Ending, TakeBack};
@@ -132,10 +132,4 @@ fn c47_inform_of_no_address_of_ours_is_ignored() {
     assert_eq!(lab.ignored(message(1, MessageType::INFORM)), Ignored::RequestForm);
     let foreign = unicast(message(1, MessageType::INFORM), Ipv4Addr::new(10, 7, 0, 1));
     assert_eq!(lab.ignored(foreign), Ignored::NotServed);
-}
-
-#[test]
-fn c48_bootp_is_ignored() {
-    let mut lab = Lab::new(&rack(&[]));
-    assert_eq!(lab.ignored(Builder::with_options(&[12, 1, b'a', 255])), Ignored::MessageType);
 }

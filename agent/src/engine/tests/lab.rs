@@ -121,7 +121,12 @@ impl Lab {
 
     /// What the engine makes of a frame, carried out.
     pub(super) fn send(&mut self, builder: &Builder) -> Result<Outcome, Ignored> {
-        let request = gate(&builder.frame(), UdpChecksum::Verify).expect("the gate lets it through");
+        self.send_frame(&builder.frame())
+    }
+
+    /// The same of a frame that no builder makes.
+    pub(super) fn send_frame(&mut self, frame: &[u8]) -> Result<Outcome, Ignored> {
+        let request = gate(frame, UdpChecksum::Verify).expect("the gate lets it through");
         let outcome = self.engine.handle(&mut self.table, &request, WIRE, self.now)?;
         let outcome = self.carry_out(outcome);
         Self::check_reply(&request, &outcome);

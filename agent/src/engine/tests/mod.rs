@@ -3,6 +3,7 @@
 #![expect(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
 
 mod arbitrary;
+mod bootp;
 mod discover;
 mod give_back;
 mod horizon;

@@ -118,6 +118,7 @@ async fn each_number_of_the_snapshot_stands_under_its_labels() {
         ("xdhcpd_replies_total", r#"path="agent",type="offer""#, 16.0),
         ("xdhcpd_replies_total", r#"path="agent",type="ack""#, 17.0),
         ("xdhcpd_replies_total", r#"path="agent",type="nak""#, 18.0),
+        ("xdhcpd_replies_total", r#"path="agent",type="bootp""#, 31.0),
         ("xdhcpd_ignored_total", r#"reason="pool_empty""#, 19.0),
         ("xdhcpd_loader_restarts_total", "", 20.0),
         ("xdhcpd_probes_total", r#"result="free""#, 23.0),

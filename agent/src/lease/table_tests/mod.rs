@@ -52,6 +52,7 @@ fn network(subnet: &str, ranges: &[(&str, Option<&str>)]) -> Network {
         identity: Identity::Mac,
         reserved_only: false,
         keep_addresses: false,
+        bootp: false,
         always_broadcast: false,
         probe: false,
         offer_hold: Duration::from_mins(1),
