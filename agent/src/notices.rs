@@ -3,50 +3,37 @@
 //! Each is in the log and counted too: a notice that finds no room is left out.
 
 use std::fmt;
-use std::net::Ipv4Addr;
 
 use tokio::sync::mpsc;
-
-use crate::report::Mac;
 
 /// Notices that may wait to be shown.
 pub const WAITING: usize = 64;
 
 /// Something that an operator should know of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
+pub struct Notice {
+    /// What kind of thing it is.
+    pub what: What,
+    /// The sentence.
+    pub text: String,
+}
+
+/// What kind of thing a notice is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
     /// A client asked, and no address was free.
-    NoFreeAddress {
-        /// The client.
-        client: Mac,
-    },
+    NoFreeAddress,
+    /// A message came through a relay that is not listed.
+    UnknownRelay,
     /// A client found its address in use.
-    Declined {
-        /// The address.
-        ip: Ipv4Addr,
-        /// The client.
-        client: Mac,
-    },
+    AddressDeclined,
     /// Another DHCP server answered on one of our wires.
-    OtherServer {
-        /// The network on that wire.
-        network: String,
-        /// The server's address.
-        ip: Ipv4Addr,
-        /// Its hardware address.
-        mac: Mac,
-    },
+    OtherServer,
 }
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoFreeAddress { client } => write!(f, "no free address for {client}: the pool is empty"),
-            Self::Declined { ip, client } => write!(f, "{client} declined {ip}: somebody else uses it"),
-            Self::OtherServer { network, ip, mac } => {
-                write!(f, "another DHCP server answers on network {network}: {ip} ({mac})")
-            }
-        }
+        f.write_str(&self.text)
     }
 }
 

@@ -184,8 +184,8 @@ impl TemplateFlags {
 pub struct Event {
     /// [`EventKind`].
     pub kind: u32,
-    /// Always zero.
-    pub zero: u32,
+    /// For another server: its messages, and others' on that wire, since the last such event.
+    pub messages: u32,
     /// The client; for another server its own MAC.
     pub key: LeaseKey,
     /// The lease's address; for another server its own.
@@ -210,13 +210,14 @@ impl EventKind {
     pub const OTHER_SERVER: u32 = 3;
 }
 
-/// Value of `LIMITS`: a client's budget of messages that go up.
+/// Value of `LIMITS`: a client's budget of messages that go up. (Under a key that is no client's, what
+/// was seen of other servers.)
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Budget {
     /// When `left` was last filled.
     pub filled: u64,
-    /// Messages left.
+    /// Messages left; of other servers, those that no event told of yet.
     pub left: u32,
     /// Always zero.
     pub zero: u32,

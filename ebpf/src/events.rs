@@ -26,7 +26,7 @@ pub(crate) fn submit(room: RingBufEntry<Event>, event: Event) {
 
 /// Counts a reply of another DHCP server on a wire that is ours, and tells of it about once a second.
 #[inline(always)]
-pub(crate) fn other_server(link: &Link, counting: &mut Counting) {
+pub(crate) fn other_server(link: &Link, ip: [u8; 4], counting: &mut Counting) {
     let Some(server) = maps::server(&link.wire) else {
         return;
     };
@@ -36,12 +36,12 @@ pub(crate) fn other_server(link: &Link, counting: &mut Counting) {
     counting.add(Counter::OtherServerMessages);
     // SAFETY: a helper without arguments.
     let now = unsafe { bpf_ktime_get_boot_ns() };
-    if !limits::other_server_is_due(link.wire, now) {
+    let Some(messages) = limits::other_servers_to_tell(link.wire, now) else {
         return;
-    }
+    };
     if let Some(room) = reserve() {
         let kind = EventKind::OTHER_SERVER;
         let key = LeaseKey { wire: link.wire, mac: link.source, zero: [0; 2] };
-        submit(room, Event { kind, key, at: now, ..Event::default() });
+        submit(room, Event { kind, messages, key, ip, at: now, ..Event::default() });
     }
 }

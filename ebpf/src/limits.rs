@@ -12,7 +12,7 @@ use crate::maps::{LIMITS, Request};
 /// The key of a wire's own bucket: no client has this MAC.
 const WIRE: [u8; 6] = [0; 6];
 
-/// The key of the bucket that paces events on other servers: no client has this MAC either.
+/// The key of what was seen of other servers: no client has this MAC either.
 const OTHER_SERVERS: [u8; 6] = [0xff; 6];
 
 /// Which budget a message is over, if any; else it is taken from both.
@@ -30,10 +30,25 @@ pub(crate) fn over(request: &Request) -> Option<Counter> {
     None
 }
 
-/// Whether an event on another server on this wire is due: about one in a second.
+/// Counts a message of another server on this wire. About once in a second there is an event due: then it
+/// gives how many came since the last.
 #[inline(always)]
-pub(crate) fn other_server_is_due(wire: Wire, now: u64) -> bool {
-    take(&LeaseKey { wire, mac: OTHER_SERVERS, zero: [0; 2] }, 1, now)
+pub(crate) fn other_servers_to_tell(wire: Wire, now: u64) -> Option<u32> {
+    let key = LeaseKey { wire, mac: OTHER_SERVERS, zero: [0; 2] };
+    let Some(seen) = LIMITS.get_ptr_mut(&key) else {
+        // If it cannot be kept, there is an event for each: the ring's length is the bound then.
+        let _kept = LIMITS.insert(&key, Budget { filled: now, left: 0, zero: 0 }, 0);
+        return Some(1);
+    };
+    // SAFETY: the map's elements outlive the program's run; a race costs a count at most.
+    let seen = unsafe { &mut *seen };
+    let messages = seen.left.wrapping_add(1);
+    if now.wrapping_sub(seen.filled) < SECOND {
+        seen.left = messages;
+        return None;
+    }
+    *seen = Budget { filled: now, left: 0, zero: 0 };
+    Some(messages)
 }
 
 /// Takes a token of a bucket that holds and gets `per_second`; 0: there is no limit.

@@ -65,7 +65,7 @@ fn outcome(ctx: &XdpContext, counting: &mut Counting) -> Outcome {
     match gate::arrival(&Packet::new(ctx), interface) {
         Arrival::Other => Outcome::passed(Counter::NotDhcp),
         Arrival::Reply(link) => {
-            stages::other_server(link);
+            stages::other_server(ctx, link);
             Outcome::passed(Counter::NotDhcp)
         }
         Arrival::Request(link) => {

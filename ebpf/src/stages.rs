@@ -9,6 +9,7 @@ use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use xdhcpd_common::counters::Counter;
 use xdhcpd_common::fingerprint;
+use xdhcpd_common::frame::{Frame as _, ip};
 use xdhcpd_common::gate::{self, Link};
 use xdhcpd_common::maps::{LeaseKey, Server};
 use xdhcpd_common::options::Span;
@@ -46,10 +47,12 @@ pub(crate) fn run(ctx: &XdpContext) -> Outcome {
 
 /// Notes a reply of some DHCP server.
 #[inline(always)]
-pub(crate) fn other_server(link: Link) {
-    if let Some(scratch) = scratch() {
+pub(crate) fn other_server(ctx: &XdpContext, link: Link) {
+    let packet = Packet::new(ctx);
+    let source = packet.block::<4>(link.length().wrapping_add(ip::SOURCE));
+    if let (Some(scratch), Some(source)) = (scratch(), source) {
         scratch.request.link = link;
-        stage_other_server();
+        stage_other_server(source.u32::<0>());
     }
 }
 
@@ -138,9 +141,9 @@ extern "C" fn stage_charge(outcome: u32) -> u32 {
 /// Counts a reply of another DHCP server, and tells of it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn stage_other_server() -> u32 {
+extern "C" fn stage_other_server(source: u32) -> u32 {
     if let (Some(scratch), Some(mut counting)) = (scratch(), Counting::here()) {
-        events::other_server(&scratch.request.link, &mut counting);
+        events::other_server(&scratch.request.link, source.to_ne_bytes(), &mut counting);
     }
     0
 }

@@ -222,7 +222,7 @@ fn c58_another_server_is_counted_and_told_of_but_let_through() {
     let Some(mut scene) = Scene::set() else { return };
     let offer = FrameBuilder::message(2).with(|frame| {
         (frame.from_port, frame.to_port, frame.kind[0]) = (67, 68, 2);
-        frame.source = RELAY;
+        (frame.source, frame.from) = (RELAY, [10, 9, 0, 66]);
     });
     for _ in 0..3 {
         scene.passes_built(&offer, Counter::NotDhcp);
@@ -231,8 +231,12 @@ fn c58_another_server_is_counted_and_told_of_but_let_through() {
     let events = scene.0.events();
     assert_eq!(events.len(), 1, "one in a second");
     assert_eq!((events[0].kind, events[0].key.mac), (EventKind::OTHER_SERVER, RELAY));
+    assert_eq!((events[0].ip, events[0].messages), ([10, 9, 0, 66], 1));
+    std::thread::sleep(std::time::Duration::from_millis(1050));
+    scene.passes_built(&offer, Counter::NotDhcp);
+    assert_eq!(scene.0.events()[0].messages, 3, "with those that came meanwhile");
     scene.passes_built(&offer.with(|frame| frame.source = OURS), Counter::NotDhcp);
-    assert_eq!(scene.0.count(Counter::OtherServerMessages), 3, "ours do not count");
+    assert_eq!(scene.0.count(Counter::OtherServerMessages), 4, "ours do not count");
 }
 
 #[test]

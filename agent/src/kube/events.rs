@@ -7,6 +7,7 @@ use kube::{Client, Resource};
 use tracing::debug;
 
 use super::client::ask;
+use crate::notices::What;
 
 /// Who sends them.
 const CONTROLLER: &str = "xdhcpd";
@@ -31,12 +32,8 @@ pub enum Reason {
     ConfigRefused,
     /// A HostEndpoint names no agent, and there are several.
     NoAgentNamed,
-    /// A client asked, and no address was free.
-    NoFreeAddress,
-    /// A client found its address in use.
-    AddressDeclined,
-    /// Another DHCP server is on the wire.
-    OtherServer,
+    /// The core noticed something.
+    Noticed(What),
 }
 
 impl Reason {
@@ -47,12 +44,19 @@ impl Reason {
         }
     }
 
+    fn name(self) -> String {
+        match self {
+            Self::Noticed(what) => format!("{what:?}"),
+            other => format!("{other:?}"),
+        }
+    }
+
     const fn action(self) -> &'static str {
         match self {
             Self::StartFailed => "Start",
             Self::ConfigApplied | Self::ConfigRefused => "Configure",
             Self::NoAgentNamed => "Show",
-            Self::NoFreeAddress | Self::AddressDeclined | Self::OtherServer => "Serve",
+            Self::Noticed(_) => "Serve",
         }
     }
 }
@@ -68,7 +72,7 @@ impl Events {
     pub async fn send(&self, about: &ObjectReference, reason: Reason, note: &str) {
         let event = Event {
             type_: reason.kind(),
-            reason: format!("{reason:?}"),
+            reason: reason.name(),
             note: Some(note.chars().take(NOTE).collect()),
             action: reason.action().to_owned(),
             secondary: None,

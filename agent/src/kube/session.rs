@@ -376,11 +376,6 @@ impl Keeper {
 
     async fn show(&mut self, notice: &Notice) {
         let Some(agent) = self.agents.get(&self.session.kubernetes.agent) else { return };
-        let reason = match notice {
-            Notice::NoFreeAddress { .. } => Reason::NoFreeAddress,
-            Notice::Declined { .. } => Reason::AddressDeclined,
-            Notice::OtherServer { .. } => Reason::OtherServer,
-        };
-        self.session.kubernetes.events.send(&about(agent), reason, &notice.to_string()).await;
+        self.session.kubernetes.events.send(&about(agent), Reason::Noticed(notice.what), &notice.text).await;
     }
 }

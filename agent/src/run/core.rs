@@ -16,15 +16,11 @@ use xdhcpd_common::maps::{self, Event, EventKind, LeaseKey};
 use crate::clock::{Moment, Now};
 use crate::config::Config;
 use crate::control::Question;
-use crate::engine::ignored::Ignored;
 use crate::engine::probes::{MOST, ProbeCounts};
-use crate::engine::request::Request;
 use crate::engine::served::Place;
 use crate::engine::{Engine, KernelChange, Note, Outcome};
 use crate::fastpath::{FastPath, FastPathError};
 use crate::lease::{Journal, Table};
-use crate::notices::{Notice, Notices};
-use crate::report::Mac;
 
 use super::adopt;
 use super::batch::Batch;
@@ -37,6 +33,7 @@ use super::release::Releases;
 use super::reload::Reload;
 use super::start_fast_path;
 use super::take_back::Leaving;
+use super::warnings;
 
 /// How often the disk, the interfaces and the attachment of the program are looked at.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -230,14 +227,12 @@ impl Core {
     fn other_server(&mut self, event: &Event) {
         let network = self.engine.served().iter().find(|served| served.place.wire == event.key.wire);
         let Some(name) = network.map(|served| served.config.name.clone()) else { return };
-        if self.quiet.may_say("other server", &name) {
-            let (ip, mac) = (Ipv4Addr::from(event.ip), Mac(event.key.mac));
-            let notice = Notice::OtherServer { network: name.clone(), ip, mac };
+        if let Some(notice) = warnings::of_other_server(&mut self.quiet, &name, event) {
             warn!("{notice}");
             self.outlets.notices.tell(notice);
         }
         let count = self.counts.other_servers.entry(name).or_default();
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(event.messages.max(1).into());
     }
 
     /// Takes frames off every link, as many as one batch holds, and decides on them; whether there
@@ -259,7 +254,10 @@ impl Core {
                 Ok(outcome) => outcomes.push((link, outcome)),
                 Err(reason) => {
                     counts.ignore(reason.name());
-                    say_ignored(quiet, &outlets.notices, reason, &request);
+                    if let Some(notice) = warnings::of_ignored(quiet, engine, wire, reason, &request) {
+                        warn!("{notice}");
+                        outlets.notices.tell(notice);
+                    }
                 }
             }
         });
@@ -304,7 +302,7 @@ impl Core {
         if let Some(lease) = self.table.get(note.ip()) {
             self.log_line(what, lease.ip, lease.mac);
             if let Note::Declined(ip) = note {
-                self.outlets.notices.tell(Notice::Declined { ip, client: Mac(lease.mac) });
+                self.outlets.notices.tell(warnings::of_declined(ip, lease.mac));
             }
         }
     }
@@ -411,24 +409,5 @@ impl Counts {
     pub(super) fn ignore(&mut self, reason: &'static str) {
         let count = self.ignored.entry(reason).or_default();
         *count = count.saturating_add(1);
-    }
-}
-
-/// What an operator should know of: once a minute at most for each reason.
-fn say_ignored(quiet: &mut Quiet, notices: &Notices, reason: Ignored, request: &Request) {
-    let client = Mac(request.facts.mac);
-    match reason {
-        Ignored::NoFreeAddress if quiet.may_say("no free address", "") => {
-            let notice = Notice::NoFreeAddress { client };
-            warn!("{notice}");
-            notices.tell(notice);
-        }
-        Ignored::UnknownRelay => {
-            let relay = Ipv4Addr::from(request.facts.giaddr);
-            if quiet.may_say("unknown relay", "") {
-                warn!("ignored {client} through relay {relay}: it is in no network's `relays`");
-            }
-        }
-        _ => {}
     }
 }

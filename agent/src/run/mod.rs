@@ -25,6 +25,7 @@ mod reload;
 mod take_back;
 #[cfg(test)]
 mod tests;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
