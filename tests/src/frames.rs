@@ -294,7 +294,7 @@ impl Reply {
         assert_ne!(number(frame, start + 26), 0, "UDP checksum is sent");
         assert_eq!(udp_sum(frame, start), 0xffff, "UDP checksum");
         let message = frame[start + 28..].to_vec();
-        assert!((300..=548).contains(&message.len()), "payload of {}", message.len());
+        assert!(message.len() >= 300, "payload of {}", message.len());
         assert_eq!(&message[236..240], bootp::MAGIC, "cookie");
         let (options, padding) = options(&message[240..]);
         Self {

@@ -8,6 +8,8 @@
 //! - [`tap`], [`capture`]: frames on an interface, and tshark's judgement of them
 //! - [`frames`], [`exchange`]: frames built by hand, and the replies to them
 //! - [`program`]: the XDP program alone, run on one frame at a time
+//! - [`breakers`], [`corpus`]: frames that have broken servers, and the files they are kept in
+//! - [`fuzzed`]: what must hold whatever bytes come in
 //! - [`random`]: numbers from a seed
 //! - [`kube`]: a real Kubernetes API server, and users with rights of their own
 //! - [`wait`]: bounded waits on a condition
@@ -17,11 +19,14 @@
 //! the next run removes ([`netns::NetNs`]).
 
 pub mod bmc;
+pub mod breakers;
 pub mod capture;
 pub mod clients;
 pub mod cluster_agent;
+pub mod corpus;
 pub mod exchange;
 pub mod frames;
+pub mod fuzzed;
 pub mod http;
 pub mod kube;
 pub mod netns;

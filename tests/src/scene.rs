@@ -134,6 +134,7 @@ impl Scene {
             panic!("not answered: action {}, {why:?}", outcome.action);
         }
         let reply = Reply::read(&outcome.frame);
+        assert!(reply.message.len() <= 548, "payload of {}", reply.message.len());
         assert_eq!(reply.field(bootp::OP, 4), [2, 1, 6, 0], "op, htype, hlen, hops");
         assert_eq!(reply.field(bootp::XID, 4), frame.xid.to_be_bytes(), "xid");
         assert_eq!(reply.field(bootp::SECS, 2), [0, 0], "secs");
