@@ -58,6 +58,17 @@ fn c04_siaddr_sname_and_file_are_empty_unless_configured() {
 }
 
 #[test]
+fn c05_reserved_bits_of_flags_change_nothing() {
+    let mut lab = Lab::new(&rack(&[]));
+    let plain = lab.offer(discover(1));
+    let got = lab.offer(Builder { flags: [0x7f, 0xff], ..discover(1) });
+    assert_eq!((ip_destination(&got), ethernet_destination(&got)), (got.yiaddr.octets(), mac(1)));
+    assert_eq!(got.options, plain.options);
+    let got = lab.offer(Builder { flags: [0xff, 0xff], ..discover(1) });
+    assert_eq!((ip_destination(&got), &got.message[10..12]), ([255; 4], &[0xff, 0xff][..]));
+}
+
+#[test]
 fn c06_a_reply_has_300_bytes_at_least() {
     let mut lab = Lab::new(&rack(&[]));
     assert_eq!(lab.offer(bare_discover(1)).message.len(), 300);
@@ -88,6 +99,31 @@ fn c08_a_long_option_is_split_and_none_comes_twice() {
     others.sort_unstable();
     others.dedup();
     assert_eq!(others.len(), count);
+}
+
+#[test]
+fn c09_checksums_are_right_whatever_the_length_and_never_zero() {
+    let mut lab = Lab::new(&rack(&["relays: [10.9.0.9]"]));
+    for length in 2..=255_u8 {
+        let id: Vec<u8> = (0..length).map(|byte| byte.wrapping_mul(37) ^ 0xa5).collect();
+        // `Got::of` judges the checksums of IP and UDP.
+        let got = lab.offer(discover(1).option(61, &id));
+        assert_ne!(got.frame[40..42], [0, 0], "a checksum of zero says that there is none");
+        let nak = lab.nak(relayed(selecting(1, ip(103)).option(61, &id), [10, 9, 0, 9], &[1, 1, length]));
+        assert_ne!(nak.frame[40..42], [0, 0]);
+    }
+}
+
+#[test]
+fn c09_a_sum_that_comes_to_zero_is_sent_as_ones() {
+    // The client-id's last two bytes run through all values: one of them makes the sum zero.
+    let mut lab = Lab::new(&rack(&[]));
+    let with_id = |word: u16| discover(1).option(61, &[&[0], &word.to_be_bytes()[..]].concat());
+    let sum = |got: &Got| u16::from_be_bytes([got.frame[40], got.frame[41]]);
+    let start = sum(&lab.offer(with_id(0)));
+    // One more in the data is one less in its complement.
+    let got = lab.offer(with_id(start));
+    assert_eq!(sum(&got), 0xffff);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod arbitrary;
 mod bootp;
 mod discover;
+mod gate;
 mod give_back;
 mod horizon;
 mod identity;
