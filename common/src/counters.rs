@@ -57,7 +57,8 @@ counters! {
     NotServed = passed_not_served,
     /// Neither broadcast nor addressed to us.
     ForeignDestination = passed_foreign_destination,
-    /// IP source neither 0.0.0.0, nor in the subnet, nor the client's relay.
+    /// IP source neither 0.0.0.0, nor in the subnet, nor the client's relay; or a MAC source that is a
+    /// group's, or a router's.
     ForeignNetwork = passed_foreign_network,
     /// IP options, a wrong version, or a fragment.
     IpHeader = passed_ip_header,

@@ -131,7 +131,7 @@ pub fn foreign_source(facts: &Facts, server: &Server) -> Option<Verdict> {
     if facts.source == NONE || facts.destination == BROADCAST {
         return Some(Verdict::Drop(Counter::ForeignSource));
     }
-    Some(Verdict::Pass(Counter::ForeignSource))
+    Some(Verdict::Pass(Counter::ForeignNetwork))
 }
 
 /// 255.255.255.255.

@@ -165,6 +165,11 @@ pub fn header<F: Frame + ?Sized>(frame: &F, link: Link, server: &Server) -> Resu
     if link.destination != EVERYBODY && link.destination != server.mac {
         return Err(Counter::ForeignDestination);
     }
+    // A reply would go to a group.
+    let [first, ..] = link.source;
+    if first & GROUP != 0 {
+        return Err(Counter::ForeignNetwork);
+    }
     // Else all that follows would be looked at for each number of tags.
     let link = Link { tags: forgotten(frame, link.tags), ..link };
     let start = link.length();

@@ -41,6 +41,13 @@ fn g01_a_wire_that_is_not_served_is_left_alone() {
 }
 
 #[test]
+fn g01_a_frame_from_a_group_goes_up() {
+    let Some(mut scene) = Scene::set_with(server(), template(), relayed_lease()) else { return };
+    let relayed = discover().relayed(RELAY_ADDRESS, SERVER);
+    scene.passes_built(&relayed.with(|frame| frame.source[0] |= 1), Counter::ForeignNetwork);
+}
+
+#[test]
 fn g02_ip_options_fragments_and_versions_go_up() {
     let Some(mut scene) = Scene::set() else { return };
     scene.passes(&patched(START, 0x65), Counter::IpHeader);
