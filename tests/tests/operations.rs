@@ -317,6 +317,31 @@ fn c25_an_offer_that_is_not_taken_is_free_again_after_its_hold() -> Result<()> {
 }
 
 #[test]
+fn c48_a_bootp_client_gets_its_reservation_and_its_system_the_same_by_dhcp() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let pair = Pair::new()?;
+    let network = format!(
+        "{NETWORK}    bootp: true\n    boot: {{file: vmunix}}\n    \
+         reservations: [{{mac: \"02:00:00:00:01:01\", ip: 10.9.0.5}}]\n"
+    );
+    let server = Server::start(&pair.server, &network)?;
+    let tap = Tap::open(&pair.client, "c0")?;
+    let bootp = |mac| from_client(0, mac).without_options();
+    let reply = exchange::ask(&tap, &bootp(ONE))?;
+    assert_eq!((address(&reply), reply.message.len()), (Ipv4Addr::new(10, 9, 0, 5), 300));
+    assert_eq!(reply.message[108..115], *b"vmunix\0");
+    assert!(reply.codes().iter().all(|code| !(50..=61).contains(code)), "{:?}", reply.codes());
+    assert!(is_met_with_silence(&tap, &bootp(TWO))?, "it has no reservation");
+    let lease = server.lease(Ipv4Addr::new(10, 9, 0, 5))?;
+    assert_eq!((&lease["state"], &lease["expires"]), (&"bound".into(), &serde_json::Value::Null));
+    let [_, ack] = exchange::obtain(&tap, ONE, |frame| frame)?;
+    assert_eq!(address(&ack), Ipv4Addr::new(10, 9, 0, 5));
+    Ok(())
+}
+
+#[test]
 fn an_interface_that_is_missing_or_down_is_named() -> Result<()> {
     if !can_run() {
         return Ok(());
