@@ -6,6 +6,7 @@ mod build;
 mod build_ebpf;
 mod checklist;
 mod crds;
+mod fuzz;
 mod lab;
 mod lint;
 mod progress;
@@ -49,6 +50,8 @@ enum Command {
     Test(test::Arguments),
     /// The acceptance checklist: each row, its tests on both sides, and whether they pass
     Checklist(checklist::Arguments),
+    /// Look for bytes that break a promise, for as long as you like (takes a nightly toolchain)
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +72,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Lab(arguments) => lab::run(&workspace, &progress, &arguments)?,
         Command::Lint => lint::run(&workspace, &progress)?,
         Command::Real(arguments) => real::run(&workspace, &progress, &arguments)?,
+        Command::Fuzz(arguments) => fuzz::run(&workspace, &progress, &arguments)?,
         Command::Test(arguments) => return test::run(&workspace, &progress, &arguments),
         Command::Checklist(arguments) => {
             let progress = if arguments.json { progress.beside_output() } else { progress };

@@ -69,6 +69,11 @@ impl Workspace {
         &self.real
     }
 
+    /// Where fuzzing builds, and keeps what it finds.
+    pub fn fuzz(&self) -> PathBuf {
+        self.target.join("fuzz")
+    }
+
     /// The log of one kind of work, such as `test-logs/compile`.
     pub fn log(&self, name: &str) -> PathBuf {
         self.target.join(format!("{name}.log"))
