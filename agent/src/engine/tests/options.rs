@@ -176,6 +176,16 @@ fn c57_boot_file_and_server_are_chosen_by_class() {
 }
 
 #[test]
+fn c57_a_machine_is_told_by_the_id_it_has_of_its_own() {
+    let class = "classes: [{name: x, match: {option: {code: 97, hex: \"000102\"}}, boot: {file: mine}}]";
+    let mut lab = Lab::new(&rack(&[class, "boot: {file: others}"]));
+    let mut file = |builder| lab.offer(builder).message[108];
+    assert_eq!(file(discover(1).option(97, &[0, 1, 2])), b'm');
+    assert_eq!(file(discover(2).option(97, &[0, 1, 3])), b'o');
+    assert_eq!(file(discover(3)), b'o');
+}
+
+#[test]
 fn a_class_by_an_option_that_no_entry_knows_of_is_the_agents() {
     let by = |code: u8| format!("classes: [{{name: x, match: {{option: {{code: {code}, hex: \"0102\"}}}}}}]");
     for (code, is_kernels) in [(60, true), (61, true), (12, false), (124, false)] {
