@@ -43,7 +43,7 @@ pub enum Ignored {
     OptionLength,
     /// An option 52 that says nothing sensible.
     Overload,
-    /// A message that no client sends, or BOOTP.
+    /// A message that no client sends, or BOOTP where it is not served.
     MessageType,
     /// No network is on this wire.
     NotServed,
