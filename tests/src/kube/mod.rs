@@ -144,11 +144,14 @@ impl Cluster {
 
     fn wait_until_ready(&mut self) -> Result<()> {
         let (api, kubectl) = (&mut self.api, &self.kubectl);
+        let mut last = String::new();
         let ready = wait::until_true("the API server to be ready", READY, || {
             api.check()?;
-            Ok(kubectl.run(&["get", "--raw", "/readyz"]).is_ok())
+            let answer = kubectl.run(&["get", "--raw", "/readyz"]);
+            last = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            Ok(answer.is_ok())
         });
-        ready.with_context(|| self.api.last_words())
+        ready.with_context(|| format!("{last}\n{}", self.api.last_words()))
     }
 
     /// Lets processes in another namespace reach the API server at [`API_URL`]: by a link of its own,
