@@ -1,10 +1,13 @@
-//! `cargo xtask real`: the real parts that tests are run against, built once and kept.
+//! `cargo xtask real`: the real parts that tests are run against, built or fetched once and kept.
 //!
-//! What each is built from is pinned in `tests/real/`, which also names its version. The results lie in
-//! `target/real/`, a folder a version, where the tests look for them; `XDHCPD_REAL` names another
-//! folder in its place.
+//! What is built is pinned in `tests/real/`, which also names its version; what is fetched is of a named
+//! suite of Debian's. All lies in `target/real/`, a folder a version, where the tests look for it;
+//! `XDHCPD_REAL` names another folder in its place.
 
+mod debian;
 mod go;
+mod guest;
+mod kernels;
 mod kube;
 
 use std::fs::{self, File};
@@ -17,13 +20,13 @@ use crate::workspace::Workspace;
 
 const STEP: &str = "real";
 
-/// Which parts to build.
+/// Which parts to get.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Environment:\n  \
     XDHCPD_REAL  a folder to use in place of target/real: several checkouts can share one\n  \
     KUBECONFIG   tests take this cluster and start no servers; `cargo xtask test` then builds none")]
 pub struct Arguments {
-    /// What to build; everything, when nothing is named
+    /// What to get; everything, when nothing is named
     #[arg(value_name = "PART")]
     parts: Vec<Part>,
 }
@@ -33,16 +36,25 @@ pub struct Arguments {
 enum Part {
     /// Kubernetes' API server and controllers, and etcd, from Go modules (needs Go)
     Kube,
+    /// A small Linux for virtual machines: a kernel of Debian's and a static busybox (needs apt-get)
+    Guest,
 }
 
-/// Builds the named parts that are not there yet.
+impl Part {
+    fn ensure(self, workspace: &Workspace, progress: &Progress) -> Result<()> {
+        match self {
+            Self::Kube => kube::ensure(workspace, progress),
+            Self::Guest => guest::ensure(workspace, progress),
+        }
+    }
+}
+
+/// Gets the named parts that are not there yet.
 pub fn run(workspace: &Workspace, progress: &Progress, arguments: &Arguments) -> Result<()> {
     let named = &arguments.parts;
     let _held = hold_lock(workspace, progress)?;
     for part in if named.is_empty() { Part::value_variants() } else { named } {
-        match part {
-            Part::Kube => kube::ensure(workspace, progress)?,
-        }
+        part.ensure(workspace, progress)?;
     }
     progress.say(STEP, &format!("all is in {}", workspace.short(workspace.real())));
     Ok(())
@@ -51,12 +63,17 @@ pub fn run(workspace: &Workspace, progress: &Progress, arguments: &Arguments) ->
 /// Gets what the tests use. What cannot be had is a warning: the tests that need it skip
 /// themselves and say so.
 pub fn for_tests(workspace: &Workspace, progress: &Progress) {
-    if kube::is_given() {
-        return progress.say(STEP, "KUBECONFIG is set: tests take that cluster");
-    }
-    let ensured = hold_lock(workspace, progress).and_then(|_held| kube::ensure(workspace, progress));
-    if let Err(reason) = ensured {
-        progress.say(STEP, &format!("warning: tests with a real Kubernetes will be skipped: {reason:#}"));
+    let kube = if kube::is_given() {
+        progress.say(STEP, "KUBECONFIG is set: tests take that cluster");
+        None
+    } else {
+        Some((Part::Kube, "a real Kubernetes"))
+    };
+    for (part, what) in kube.into_iter().chain([(Part::Guest, "virtual machines")]) {
+        let ensured = hold_lock(workspace, progress).and_then(|_held| part.ensure(workspace, progress));
+        if let Err(reason) = ensured {
+            progress.say(STEP, &format!("warning: tests with {what} will be skipped: {reason:#}"));
+        }
     }
 }
 

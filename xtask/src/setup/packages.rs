@@ -33,6 +33,12 @@ pub const TESTS: &[Package] = &[
     package("tcpdump", "tcpdump", "captures what is on the wire"),
     package("openssl", "openssl", "a key for a test's Kubernetes API server"),
     package("ethtool", "ethtool", "turns checksum offload on and off"),
+    package("qemu-system-x86", "qemu-system-x86_64", "virtual machines to boot"),
+    package("ipxe-qemu", "/usr/lib/ipxe/qemu/efi-virtio.rom", "the boot ROM of a virtual network card"),
+    package("ovmf", "/usr/share/ovmf/OVMF.fd", "UEFI firmware, which boots by PXE and HTTP"),
+    package("ipxe", "/usr/lib/ipxe/undionly.kpxe", "the boot loader that firmware loads"),
+    package("dnsmasq-base", "dnsmasq", "serves files by TFTP"),
+    package("kmod", "depmod", "indexes the modules of a virtual machine's kernel"),
 ];
 
 /// To build bpf-linker against LLVM `major`.
