@@ -129,7 +129,8 @@ pub struct Network {
     pub boot: Boot,
     /// Addresses fixed for a client.
     pub reservations: Vec<Reservation>,
-    /// Client classes, in order; where two that match set one thing, the first wins.
+    /// Client classes. Where two that match set one thing, the nearer to the client wins: by `option`
+    /// over by `userClass`, then `vendorClass`, then `arch`; of equals the first.
     pub classes: Vec<Class>,
 }
 

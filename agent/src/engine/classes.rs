@@ -1,5 +1,7 @@
 //! Which client classes a request belongs to (architecture, vendor class, user class, an option).
 
+use std::cmp::Reverse;
+
 use xdhcpd_common::options::code;
 
 use crate::config::Class;
@@ -11,10 +13,20 @@ const IN_ASK: [u8; 4] = [code::PARAMETERS, code::VENDOR_CLASS, code::USER_CLASS,
 /// Options that an entry has fingerprints of their own for.
 const WITH_FINGERPRINTS: [u8; 2] = [code::CLIENT_ID, code::RELAY_INFO];
 
-/// The classes whose conditions all hold, in their order. What a relay says counts only if it is
+/// The classes whose conditions all hold, the nearest first. What a relay says counts only if it is
 /// `trusted`.
 pub fn matching<'a>(classes: &'a [Class], request: &Request, trusted: bool) -> Vec<&'a Class> {
-    classes.iter().filter(|class| is_member(class, request, trusted)).collect()
+    let mut matching: Vec<_> = classes.iter().filter(|class| is_member(class, request, trusted)).collect();
+    // Stable: of those that are equally near, the first of the file stays first.
+    matching.sort_by_key(|class| Reverse(nearness(class)));
+    matching
+}
+
+/// How near a class is to its members: one for what runs there now over one for the machine that it
+/// runs on. Else an iPXE that UEFI loaded would be told to load iPXE, over and over.
+fn nearness(class: &Class) -> [bool; 4] {
+    let Class { option, user_class, vendor_class, arch, .. } = class;
+    [option.is_some(), user_class.is_some(), vendor_class.is_some(), !arch.is_empty()]
 }
 
 /// Whether the kernel can tell that a client is in other classes than it was: not where a class

@@ -4,6 +4,7 @@
 
 mod arbitrary;
 mod bootp;
+mod classes;
 mod discover;
 mod gate;
 mod give_back;
