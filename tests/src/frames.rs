@@ -339,7 +339,12 @@ fn number(frame: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([frame[at], frame[at + 1]])
 }
 
-fn options(mut rest: &[u8]) -> (Vec<(u8, Vec<u8>)>, Vec<u8>) {
+/// Options up to END with their codes, in their order, and what follows END.
+///
+/// # Panics
+///
+/// If they are cut, or have no END.
+pub fn options(mut rest: &[u8]) -> (Vec<(u8, Vec<u8>)>, Vec<u8>) {
     let mut options = Vec::new();
     loop {
         match rest {

@@ -3,6 +3,7 @@
 //! - [`netns`]: network namespaces joined by veth pairs
 //! - [`server`]: the real agent, as a process in a namespace
 //! - [`clients`]: dhclient, udhcpc and dhcpcd, as processes that cannot touch the host
+//! - [`guest`]: virtual machines with firmware, kernels and disks of their own
 //! - [`perfdhcp`]: Kea's load generator, and what it reports
 //! - [`bmc`]: a Redfish service, over HTTP or HTTPS
 //! - [`tap`], [`capture`]: frames on an interface, and tshark's judgement of them
@@ -12,6 +13,7 @@
 //! - [`fuzzed`]: what must hold whatever bytes come in
 //! - [`random`]: numbers from a seed
 //! - [`kube`]: a real Kubernetes API server, and users with rights of their own
+//! - [`built`]: where what was built and fetched lies
 //! - [`wait`]: bounded waits on a condition
 //! - [`skip`]: how a test says that it did not run
 //!
@@ -20,6 +22,7 @@
 
 pub mod bmc;
 pub mod breakers;
+pub mod built;
 pub mod capture;
 pub mod clients;
 pub mod cluster_agent;
@@ -27,6 +30,7 @@ pub mod corpus;
 pub mod exchange;
 pub mod frames;
 pub mod fuzzed;
+pub mod guest;
 pub mod http;
 pub mod kube;
 pub mod netns;

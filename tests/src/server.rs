@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::http;
 use crate::netns::{self, NetNs, succeed};
-use crate::wait;
+use crate::{built, wait};
 
 /// What one binary is asked about one agent, running or not.
 ///
@@ -35,11 +35,7 @@ impl Agent {
 
     /// The binary under test.
     pub fn binary() -> PathBuf {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        // A relative one counts from the workspace, as in xtask.
-        workspace
-            .join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
-            .join("debug/xdhcpd")
+        built::target().join("debug/xdhcpd")
     }
 
     /// The status and the body of a GET of `path` at `address`, asked from where the agent is.

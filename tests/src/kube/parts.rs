@@ -1,16 +1,13 @@
 //! The programs of a real Kubernetes, as `cargo xtask real kube` builds them and keeps them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::skip;
+use crate::{built, skip};
 
 /// Says which Kubernetes is built; and so in which folder it lies.
 const KUBERNETES: &str = include_str!("../../real/kubernetes/go.mod");
 /// The same of etcd.
 const ETCD: &str = include_str!("../../real/etcd/go.mod");
-
-/// The folder that is used in place of `target/real`.
-const FOLDER: &str = "XDHCPD_REAL";
 
 /// The servers of a cluster without nodes.
 #[derive(Debug, Clone)]
@@ -57,17 +54,7 @@ fn kubernetes() -> Result<PathBuf, String> {
 /// The folder of what xtask keeps in this version.
 fn kept(name: &str, version: Option<&str>) -> Result<PathBuf, String> {
     let version = version.ok_or_else(|| format!("tests/real/{name}/go.mod requires no version of it"))?;
-    Ok(folder().join(format!("{name}-{version}")))
-}
-
-/// Where xtask keeps real parts; relative paths count from the workspace, as there.
-fn folder() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let set = |variable| std::env::var_os(variable).filter(|path| !path.is_empty());
-    set(FOLDER).map_or_else(
-        || workspace.join(set("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into())).join("real"),
-        |folder| workspace.join(folder),
-    )
+    Ok(built::real().join(format!("{name}-{version}")))
 }
 
 /// The version of `module` that a go.mod requires in a line of its own.

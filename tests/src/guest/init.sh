@@ -1,0 +1,11 @@
+#!/bin/busybox sh
+# The first process of a guest: makes a machine of the kernel, runs /script, and turns it off.
+export PATH=/bin
+/bin/busybox mkdir -p /dev /proc /sys /tmp
+/bin/busybox --install -s /bin
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+for module in $(cat /modules); do modprobe "$module"; done
+/script
+poweroff -f
