@@ -154,12 +154,13 @@ fn the_agent_has_self_ip_until_sigterm() {
     std::fs::write(&file, text).unwrap();
     let socket = Some(folder.path().join("socket"));
     let source = ConfigSource::File(file);
-    let options = RunOptions { source, name: None, http: None, socket, detach_on_exit: false };
+    let options =
+        RunOptions { source, name: None, http: None, lease_dir: None, socket, detach_on_exit: false };
     // Until the agent listens to it, the signal shall not end the test.
     // SAFETY: no handler is installed, and nothing else in this process uses the signal.
     unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
     std::thread::scope(|scope| {
-        let agent = scope.spawn(|| namespace.inside(|| xdhcpd::run::run(&options)).unwrap());
+        let agent = scope.spawn(|| namespace.inside(|| xdhcpd::run::run(&options, |_| Ok(()))).unwrap());
         let started = std::time::Instant::now();
         while addresses(&namespace) != ["10.9.0.2/24"] {
             assert!(!agent.is_finished() && started.elapsed() < PATIENCE, "selfIP is not set");

@@ -15,8 +15,8 @@ pub const MAC: &str = "52:54:00:00:00:01";
 /// What the machine calls itself in option 97.
 pub const UUID: &str = "12345678-9abc-def0-1234-56789abcdef0";
 
-const CONFIG: &str = include_str!("../../../examples/pxe/config.yaml");
-const SCRIPT: &str = include_str!("../../../examples/pxe/boot.ipxe");
+const CONFIG: &str = include_str!("../../../agent/examples/pxe/config.yaml");
+const SCRIPT: &str = include_str!("../../../agent/examples/pxe/boot.ipxe");
 /// What the machine does once Linux runs.
 const LINUX: &str = include_str!("linux.sh");
 /// Where Debian's package ipxe has iPXE for all sorts of firmware.

@@ -1,4 +1,4 @@
-//! Real firmware boots over our answers, with the configuration that `examples/pxe` shows.
+//! Real firmware boots over our answers, with the configuration that `agent/examples/pxe` shows.
 //!
 //! A machine asks three times until Linux runs: its firmware, iPXE, Linux; each asks for other things and
 //! calls itself something else. It has one address all the time, and gets what the configuration

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The configuration that the documentation shows, and that real firmware boots with in `tests/`.
-const EXAMPLE: &str = include_str!("../../../../examples/pxe/config.yaml");
+const EXAMPLE: &str = include_str!("../../../examples/pxe/config.yaml");
 
 fn file(got: &Got) -> String {
     String::from_utf8(got.message[108..236].to_vec()).unwrap().replace('\0', "")
