@@ -81,10 +81,15 @@ impl Scrape {
     }
 
     fn writes(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let counts = self.agent.writes.all();
+        // An agent without a cluster writes none.
+        if counts.is_empty() {
+            return Ok(());
+        }
         let help = "Writes of HostStatus objects, by the API's verb and by what became of them";
         let mut family =
             encoder.encode_descriptor("xdhcpd_hoststatus_writes", help, None, MetricType::Counter)?;
-        for ((verb, result), count) in self.agent.writes.all() {
+        for ((verb, result), count) in counts {
             counter(&mut family, &[("verb", verb), ("result", result)], count)?;
         }
         Ok(())

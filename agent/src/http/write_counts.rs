@@ -10,6 +10,11 @@ pub struct WriteCounts {
 }
 
 impl WriteCounts {
+    /// Writes with these verbs will come: until then there are none that went well.
+    pub fn expect(&self, verbs: &[&'static str]) {
+        self.lock().extend(verbs.iter().map(|verb| ((*verb, "ok"), 0)));
+    }
+
     /// One more.
     pub fn count(&self, verb: &'static str, result: &'static str) {
         let mut counts = self.lock();
@@ -35,6 +40,7 @@ mod tests {
     #[test]
     fn counts_are_kept_by_verb_and_result() {
         let counts = WriteCounts::default();
+        counts.expect(&["create"]);
         counts.count("create", "ok");
         counts.count("create", "ok");
         counts.count("update", "conflict");

@@ -127,6 +127,9 @@ pub enum Action {
 }
 
 impl Action {
+    /// The API's verbs for all of them.
+    pub const VERBS: [&str; 4] = ["create", "delete", "patch", "update"];
+
     /// The API's verb for it.
     pub const fn verb(&self) -> &'static str {
         match self {

@@ -21,7 +21,7 @@ use tracing::{debug, info, warn};
 
 use super::board::Board;
 use super::client::Kubernetes;
-use super::desired::{Look, Settings};
+use super::desired::{Action, Look, Settings};
 use super::events::{Reason, about};
 use super::hosts::Hosts;
 use super::leases;
@@ -86,6 +86,7 @@ pub struct Session {
 
 /// Keeps the objects as they should be until it is told to stop.
 pub async fn run(session: Session, stop: CancellationToken) {
+    session.metrics.writes.expect(&Action::VERBS);
     let (looks, seen) = mpsc::channel(WAITING);
     let hosts = Hosts::new(session.kubernetes.client.clone(), session.interval);
     let asking = hosts.ask(looks, stop.clone());

@@ -89,7 +89,6 @@ async fn every_promised_metric_is_there_with_a_help_and_no_other() {
             "xdhcpd_build_info",
             "xdhcpd_dropped_total",
             "xdhcpd_fastpath_attached",
-            "xdhcpd_hoststatus_writes_total",
             "xdhcpd_ignored_total",
             "xdhcpd_journal_sync_seconds",
             "xdhcpd_leases",
