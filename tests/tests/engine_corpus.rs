@@ -49,20 +49,20 @@ fn the_corpus_holds_the_frames_that_have_broken_servers() {
     }
 }
 
+/// Puts each file of a folder through what fuzzing puts bytes through.
+fn replay(kind: &str, function: impl Fn(&[u8])) {
+    for (name, bytes) in corpus::files(kind, "") {
+        println!("{kind}/{name}");
+        function(&bytes);
+    }
+}
+
 #[test]
 fn no_file_of_the_corpus_breaks_a_promise() {
-    let functions: [(&str, fn(&[u8])); 4] = [
-        ("frames", fuzzed::frame),
-        ("options", fuzzed::options),
-        ("journal", fuzzed::journal),
-        ("config", fuzzed::configuration),
-    ];
-    for (kind, function) in functions {
-        for (name, bytes) in corpus::files(kind, "") {
-            println!("{kind}/{name}");
-            function(&bytes);
-        }
-    }
+    replay("frames", fuzzed::frame);
+    replay("options", fuzzed::options);
+    replay("journal", fuzzed::journal);
+    replay("config", fuzzed::configuration);
 }
 
 #[test]

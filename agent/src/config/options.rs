@@ -141,16 +141,13 @@ fn read_vendor(options: &Mapping<'_>, values: &mut BTreeMap<u8, Vec<u8>>, report
         let Some(part) = node.mapping(&["code", "hex", "text", "ips"], report) else { continue };
         let code = part.required("code", report).and_then(|code| code.read(report, scalars::integer(CODES)));
         let Some((code, value)) = code.zip(read_custom_value(&part, report)) else { continue };
-        match u8::try_from(value.len()) {
-            Ok(length) => {
-                encoded.extend([code, length]);
-                encoded.extend(value);
-            }
-            Err(_) => {
-                let length = value.len();
-                report.add(part.path, format!("takes {length} bytes; at most {MAX_VENDOR_VALUE} fit"));
-            }
-        }
+        let Ok(length) = u8::try_from(value.len()) else {
+            let length = value.len();
+            report.add(part.path, format!("takes {length} bytes; at most {MAX_VENDOR_VALUE} fit"));
+            continue;
+        };
+        encoded.extend([code, length]);
+        encoded.extend(value);
     }
     if encoded.len() > Options::MAX_VALUE {
         let path = format!("{}.vendor", options.path);

@@ -91,12 +91,12 @@ impl Table {
     /// The same as JSON.
     pub fn json(&self) -> Value {
         let test = |test: &Test| {
-            let mut value = json!({"name": test.name, "binary": test.binary, "side": test.side.name(),
-                                   "outcome": test.outcome.name().to_lowercase()});
-            if let Outcome::Skipped(reason) = &test.outcome {
-                value["reason"] = reason.as_str().into();
-            }
-            value
+            let reason = match &test.outcome {
+                Outcome::Skipped(reason) => Some(reason),
+                _ => None,
+            };
+            json!({"name": test.name, "binary": test.binary, "side": test.side.name(),
+                   "outcome": test.outcome.name().to_lowercase(), "reason": reason})
         };
         let row = |row: &Row| {
             json!({"row": row.id, "path": row.path.to_string(), "says": row.says,
