@@ -27,7 +27,7 @@ fn c57_the_example_has_a_file_for_every_firmware_and_for_ipxe_on_each() {
         assert_eq!([file(&offer), file(&ack), file(&ipxe)], [loader, loader, script], "{vendor}");
         for got in [offer, ack, ipxe] {
             assert_eq!(got.message[20..24], [10, 9, 0, 2], "siaddr");
-            // What HTTP boot insists on would send a PXE ROM looking for option 43.
+            // HTTP boot insists on it; it would send a PXE ROM looking for option 43.
             let class = (architecture == 16).then(|| b"HTTPClient".to_vec());
             assert_eq!(got.option(60), class, "{vendor}");
         }
