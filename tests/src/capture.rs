@@ -16,8 +16,9 @@ use crate::tap::{Frame, Tap};
 /// How often a capture looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Replies of a server in which tshark finds something to warn of, or checksums that are wrong.
-const FAULTS: &str = "dhcp.type == 2 && (_ws.malformed || _ws.expert.severity >= 0x600000 \
+/// Replies of a server in which tshark finds something to warn of, or checksums that are wrong. A host
+/// that was not waiting for a reply may quote it in an ICMP message: that is not the server's.
+const FAULTS: &str = "dhcp.type == 2 && !icmp && (_ws.malformed || _ws.expert.severity >= 0x600000 \
     || ip.checksum.status == 0 || udp.checksum.status == 0)";
 
 /// A capture that goes on.
@@ -97,7 +98,7 @@ pub fn judge(pcap: &Path) -> Result<usize> {
     if !faulty.trim().is_empty() {
         bail!("tshark finds fault with these replies:\n{faulty}");
     }
-    let replies = tshark(pcap, &["-Y", "dhcp.type == 2", "-T", "fields", "-e", "frame.number"])?;
+    let replies = tshark(pcap, &["-Y", "dhcp.type == 2 && !icmp", "-T", "fields", "-e", "frame.number"])?;
     Ok(replies.lines().count())
 }
 

@@ -69,6 +69,15 @@ fn answers(bytes: &[u8], frame: &FrameBuilder) -> bool {
     bytes.get(start) == Some(&2) && bytes.get(start + 4..start + 8) == Some(xid.as_slice())
 }
 
+/// Whether these bytes are a DHCP reply without tags; what it says may be wrong all the same.
+pub fn is_reply(bytes: &[u8]) -> bool {
+    const START: usize = 42;
+    bytes.get(12..14) == Some(&[8, 0])
+        && bytes.get(23) == Some(&17)
+        && bytes.get(34..36) == Some(&[0, 67])
+        && bytes.get(START) == Some(&2)
+}
+
 /// The address that a reply gives.
 pub fn address(reply: &Reply) -> Ipv4Addr {
     let bytes: [u8; 4] = reply.field(bootp::CIADDR + 4, 4).try_into().unwrap_or_default();

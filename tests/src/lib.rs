@@ -2,11 +2,13 @@
 //!
 //! - [`netns`]: network namespaces joined by veth pairs
 //! - [`server`]: the real agent, as a process in a namespace
-//! - [`clients`]: dhclient, udhcpc and dhcpcd, as processes that cannot touch the host
 //! - [`guest`]: virtual machines with firmware, kernels and disks of their own
+//! - [`segment`]: hosts on one switch
+//! - [`clients`]: dhclient, udhcpc, dhcpcd and systemd-networkd, as processes that cannot touch the host
 //! - [`perfdhcp`]: Kea's load generator, and what it reports
 //! - [`bmc`]: a Redfish service, over HTTP or HTTPS
 //! - [`tap`], [`capture`]: frames on an interface, and tshark's judgement of them
+//! - [`conversation`]: the DHCP messages among captured frames
 //! - [`frames`], [`exchange`]: frames built by hand, and the replies to them
 //! - [`program`]: the XDP program alone, run on one frame at a time
 //! - [`breakers`], [`corpus`]: frames that have broken servers, and the files they are kept in
@@ -26,6 +28,7 @@ pub mod built;
 pub mod capture;
 pub mod clients;
 pub mod cluster_agent;
+pub mod conversation;
 pub mod corpus;
 pub mod exchange;
 pub mod frames;
@@ -38,6 +41,7 @@ pub mod perfdhcp;
 pub mod program;
 pub mod random;
 pub mod scene;
+pub mod segment;
 pub mod server;
 pub mod skip;
 pub mod tap;

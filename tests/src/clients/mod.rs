@@ -1,12 +1,13 @@
 //! Real DHCP clients in a namespace.
 //!
-//! Each runs in the foreground with files and a script of ours: the scripts and folders that come
+//! Each runs in the foreground with files and, but for systemd-networkd, a script of ours: the scripts and folders that come
 //! with them would write the host's `/etc/resolv.conf`, and clients on one machine would share
 //! their leases. The script notes each event of the client in a file, and gives the interface its
 //! address as far as a renewal by unicast needs it.
 //!
 //! A client that is dropped is killed, so it releases nothing.
 
+mod networkd;
 mod program;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use std::process::{Child, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-pub use self::program::Program;
+pub use self::program::{Care, Program};
 use crate::netns::NetNs;
 use crate::wait;
 
@@ -64,11 +65,17 @@ impl Client {
         interface: &str,
         arguments: &[&str],
     ) -> Result<Self> {
-        Self::start_in(tempfile::tempdir()?, program, namespace, interface, arguments)
+        Self::start_in(tempfile::tempdir()?, program, namespace, interface, arguments, Care::Trusts)
+    }
+
+    /// Starts a client that asks whether its address is somebody else's before it uses it.
+    pub fn start_probing(program: Program, namespace: &NetNs, interface: &str) -> Result<Self> {
+        Self::start_in(tempfile::tempdir()?, program, namespace, interface, &[], Care::Probes)
     }
 
     /// Starts a client that remembers what `self` knew: it asks for its old lease again
-    /// (INIT-REBOOT) where it is one that keeps leases.
+    /// (INIT-REBOOT) where it is one that keeps leases. systemd-networkd asks again only after its
+    /// cable was pulled, which is for the switch to do.
     pub fn start_again(mut self, namespace: &NetNs) -> Result<Self> {
         self.kill();
         let interface = self.interface.clone();
@@ -76,7 +83,7 @@ impl Client {
         for event in 1..=self.events {
             fs::remove_file(folder.path().join(format!("event.{event}")))?;
         }
-        Self::start_in(folder, self.program, namespace, &interface, &[])
+        Self::start_in(folder, self.program, namespace, &interface, &[], Care::Trusts)
     }
 
     fn start_in(
@@ -85,16 +92,25 @@ impl Client {
         namespace: &NetNs,
         interface: &str,
         arguments: &[&str],
+        care: Care,
     ) -> Result<Self> {
         namespace.ip(&format!("address flush dev {interface}"))?;
         let script = folder.path().join("script");
         fs::write(&script, SCRIPT.replace("@FOLDER@", &folder.path().display().to_string()))?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        if care == Care::Probes {
+            fs::write(folder.path().join("probe"), "")?;
+        }
         let log = fs::File::create(folder.path().join("log"))?;
-        let mut command = program.command(namespace, interface, folder.path())?;
+        let mut command = program.command(namespace, interface, folder.path(), care)?;
         command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("starting {}", program.name()))?;
         Ok(Self { program, interface: interface.to_owned(), child, folder, events: 0 })
+    }
+
+    /// Which client it is.
+    pub fn program(&self) -> Program {
+        self.program
     }
 
     /// Waits until it says that it got or renewed a lease.
@@ -168,9 +184,14 @@ impl Client {
 
     fn next_event(&mut self) -> Option<Event> {
         let next = self.events.saturating_add(1);
-        let text = fs::read(self.folder.path().join(format!("event.{next}"))).ok()?;
+        let text = if self.program == Program::Networkd {
+            networkd::event(self.folder.path(), self.events)?
+        } else {
+            let text = fs::read(self.folder.path().join(format!("event.{next}"))).ok()?;
+            String::from_utf8_lossy(&text).into_owned()
+        };
         self.events = next;
-        Some(Event::read(self.program, &String::from_utf8_lossy(&text)))
+        Some(Event::read(self.program, &text))
     }
 
     fn kill(&mut self) {

@@ -6,6 +6,7 @@ use std::process::{Child, Command};
 
 use anyhow::Result;
 
+use super::networkd;
 use crate::netns::{NetNs, succeed};
 use crate::skip;
 
@@ -18,6 +19,17 @@ pub enum Program {
     Udhcpc,
     /// Roy Marples'.
     Dhcpcd,
+    /// systemd's.
+    Networkd,
+}
+
+/// Whether a client looks if its address is somebody else's before it uses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Care {
+    /// It uses it at once.
+    Trusts,
+    /// It asks by ARP, each client in its own way; dhclient leaves that to its script.
+    Probes,
 }
 
 /// What a client calls what it got.
@@ -37,17 +49,19 @@ impl Program {
             Self::Dhclient => "dhclient",
             Self::Udhcpc => "udhcpc",
             Self::Dhcpcd => "dhcpcd",
+            Self::Networkd => "systemd-networkd",
         }
     }
 
     /// Whether it is installed; else the test is noted as skipped.
     pub fn is_there(self, test: &str) -> bool {
-        let package = match self {
-            Self::Dhclient => "isc-dhcp-client",
-            Self::Udhcpc => "udhcpc",
-            Self::Dhcpcd => "dhcpcd-base",
+        let (program, package) = match self {
+            Self::Dhclient => ("dhclient", "isc-dhcp-client"),
+            Self::Udhcpc => ("udhcpc", "udhcpc"),
+            Self::Dhcpcd => ("dhcpcd", "dhcpcd-base"),
+            Self::Networkd => (networkd::PROGRAM, "systemd"),
         };
-        skip::is_there(test, self.name(), package)
+        skip::is_there(test, program, package)
     }
 
     pub(super) const fn variables(self) -> Variables {
@@ -62,11 +76,24 @@ impl Program {
             Self::Udhcpc => {
                 Variables { ip: "ip", server: "serverid", seconds: "lease", router: "router", dns: "dns" }
             }
+            Self::Networkd => Variables {
+                ip: "ADDRESS",
+                server: "SERVER_ADDRESS",
+                seconds: "LIFETIME",
+                router: "ROUTER",
+                dns: "DNS",
+            },
         }
     }
 
     /// The client in the foreground, with all its files in `folder`.
-    pub(super) fn command(self, namespace: &NetNs, interface: &str, folder: &Path) -> Result<Command> {
+    pub(super) fn command(
+        self,
+        namespace: &NetNs,
+        interface: &str,
+        folder: &Path,
+        care: Care,
+    ) -> Result<Command> {
         let mut command;
         match self {
             Self::Dhclient => {
@@ -78,24 +105,33 @@ impl Program {
                 command = namespace.command("udhcpc");
                 command.args(["-f", "-i", interface, "-t", "5", "-T", "1", "-A", "1", "-s"]);
                 command.arg(folder.join("script"));
+                // For so many milliseconds.
+                command.args((care == Care::Probes).then_some("-a200"));
             }
             Self::Dhcpcd => {
                 command = namespace.command("unshare");
                 // Folders of its own, which nobody else sees.
                 command.args(["--mount", "sh", "-c", &dhcpcd_shell(folder), "sh"]);
                 fs::write(folder.join("config"), "noipv6rs\nnoipv6\nnohook *\nduid ll\n")?;
-                command.args(["dhcpcd", "-4", "-B", "-d", "--noarp", "-f"]).arg(folder.join("config"));
+                command.args(["dhcpcd", "-4", "-B", "-d", "-f"]).arg(folder.join("config"));
+                command.args((care == Care::Trusts).then_some("--noarp"));
                 command.arg("-c").arg(folder.join("script")).arg(interface);
+            }
+            Self::Networkd => {
+                command = namespace.command("unshare");
+                let shell = networkd::shell(folder, interface, care)?;
+                command.args(["--mount", "sh", "-c", &shell, "sh", networkd::PROGRAM]);
+                command.env("SYSTEMD_LOG_LEVEL", "debug").env("SYSTEMD_LOG_TARGET", "console");
             }
         }
         Ok(command)
     }
 
-    /// Tells the running client to renew. dhclient cannot be told: it has a short lease time
-    /// instead, and this only waits for it.
+    /// Tells the running client to renew. dhclient cannot be told, nor can systemd-networkd without a
+    /// bus: they have a short lease time instead, and this only waits for it.
     pub(super) fn renew(self, child: &Child) -> Result<()> {
         match self {
-            Self::Dhclient => {}
+            Self::Dhclient | Self::Networkd => {}
             Self::Udhcpc | Self::Dhcpcd => signal(child, "USR1")?,
         }
         Ok(())
@@ -117,6 +153,7 @@ impl Program {
             }
             Self::Udhcpc => signal(child, "USR2")?,
             Self::Dhcpcd => signal(child, "ALRM")?,
+            Self::Networkd => signal(child, "TERM")?,
         }
         Ok(())
     }
@@ -144,7 +181,7 @@ fn dhclient_files(command: &mut Command, folder: &Path) -> Result<()> {
 fn dhcpcd_shell(folder: &Path) -> String {
     format!(
         "set -e
-        mkdir {folder}/leases
+        mkdir -p {folder}/leases
         mount --bind {folder}/leases /var/lib/dhcpcd
         mount -t tmpfs run /run
         mkdir /run/dhcpcd

@@ -8,6 +8,10 @@ BOUND | REBOOT | RENEW | REBIND | bound | renew)
         rm "$folder/refuse"
         exit 1
     fi
+    # Of those that probe only dhclient leaves it to us.
+    if [ -e "$folder/probe" ] && [ "$event" = BOUND ] && [ -z "$if_configured" ]; then
+        busybox arping -D -q -c 2 -w 2 -I "$interface" "$new_ip_address" || exit 1
+    fi
     # dhcpcd configures the interface by itself.
     if [ -z "$if_configured" ]; then
         ip address replace "${ip:-$new_ip_address}/${mask:-$new_subnet_mask}" dev "$interface"

@@ -26,6 +26,11 @@ pub const LAB: &[Package] = &[
 /// For tests, on top of [`LAB`].
 pub const TESTS: &[Package] = &[
     package("dhcpcd-base", "dhcpcd", "a client to serve: Roy Marples'"),
+    package(
+        "systemd",
+        "/lib/systemd/systemd-networkd",
+        "a client to serve: systemd's, as a process like any other",
+    ),
     package("tshark", "tshark", "judges whether a frame is well-formed"),
     package("kea-admin", "perfdhcp", "a peer that asks very often"),
     package("isc-dhcp-relay", "dhcrelay", "a relay agent to serve"),
