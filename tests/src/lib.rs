@@ -7,6 +7,7 @@
 //! - [`clients`]: dhclient, udhcpc, dhcpcd and systemd-networkd, as processes that cannot touch the host
 //! - [`perfdhcp`]: Kea's load generator, and what it reports
 //! - [`bmc`]: a Redfish service, over HTTP or HTTPS
+//! - [`storm`]: thousands of machines that boot at one time behind a relay
 //! - [`tap`], [`capture`]: frames on an interface, and tshark's judgement of them
 //! - [`conversation`]: the DHCP messages among captured frames
 //! - [`frames`], [`exchange`]: frames built by hand, and the replies to them
@@ -44,5 +45,6 @@ pub mod scene;
 pub mod segment;
 pub mod server;
 pub mod skip;
+pub mod storm;
 pub mod tap;
 pub mod wait;

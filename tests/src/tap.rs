@@ -47,7 +47,8 @@ impl Tap {
             .with_context(|| format!("looking for {interface}"))?;
         set_option(&socket, libc::SOL_PACKET, libc::PACKET_AUXDATA)?;
         set_option(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS)?;
-        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        // Forced: what the host allows without is a few hundred frames.
+        rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER)?;
         socket.bind(&address(index)).with_context(|| format!("binding to {interface}"))?;
         Ok(Self { socket })
     }
