@@ -88,12 +88,15 @@ impl Engine {
                 && served.config.subnet.contains(&giaddr)
                 && served.config.subnet.contains(&source)
         };
+        // Whom one network lists is believed on all of them: a relay on one's own link may speak for
+        // another's clients, which that one must not take for its own.
+        let is_believed = on_wire.iter().filter_map(|at| self.served.get(*at)).any(is_listed);
+        let wanted = if is_believed { selected_subnet(request) } else { None }.unwrap_or(giaddr);
         let mut trusted = false;
         let mut networks = Vec::new();
         for at in on_wire {
             let Some(served) = self.served.get(at) else { continue };
             let listed = is_listed(served);
-            let wanted = if listed { selected_subnet(request) } else { None }.unwrap_or(giaddr);
             if (listed || is_neighbour(served)) && served.config.subnet.contains(&wanted) {
                 trusted |= listed;
                 networks.push(at);

@@ -77,6 +77,18 @@ fn c52_sub_option_5_chooses_the_subnet() {
 }
 
 #[test]
+fn c52_a_relay_on_one_networks_own_link_speaks_for_clients_of_the_other_that_lists_it() {
+    let networks = far().replace("relays: [10.8.0.1]", "relays: [10.9.0.9]").replace("networks:\n", "");
+    let mut lab = Lab::new(&format!("{}{networks}", rack(&[])));
+    let relay = [10, 9, 0, 9];
+    let got = lab.offer(relayed(discover(1), relay, &[5, 4, 10, 8, 1, 0]));
+    assert_eq!(got.yiaddr, Ipv4Addr::new(10, 8, 1, 100));
+    assert_eq!(lab.offer(relayed(discover(2), relay, &[1, 1, 7])).yiaddr, ip(100), "it names no other");
+    let nowhere = relayed(discover(3), relay, &[5, 4, 10, 7, 0, 0]);
+    assert_eq!(lab.ignored(nowhere), Ignored::UnknownRelay);
+}
+
+#[test]
 fn c52_option_118_chooses_the_subnet_and_comes_back() {
     let mut lab = Lab::new(&far());
     let got = lab.offer(relayed(discover(1).option(118, &[10, 8, 1, 0]), RELAY, &[]));
