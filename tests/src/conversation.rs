@@ -1,7 +1,5 @@
 //! What was said on a wire: the DHCP messages of a capture, in their order.
 
-use std::net::Ipv4Addr;
-
 use xdhcpd::engine::request::Request;
 use xdhcpd::server::gate::{UdpChecksum, gate};
 use xdhcpd_common::frame::bootp;
@@ -61,20 +59,11 @@ impl Said {
         }
     }
 
-    /// The address that it is about: wanted, given, or given up.
-    pub fn address(&self) -> Ipv4Addr {
+    /// Whether the client has an address, which it renews or gives up.
+    pub fn is_of_an_address(&self) -> bool {
         match self {
-            Self::Asked(request) if request.facts.ciaddr == [0; 4] => request.facts.requested.into(),
-            Self::Asked(request) => request.facts.ciaddr.into(),
-            Self::Answered(reply) => exchange::address(reply),
-        }
-    }
-
-    /// The hardware address of the client that it is from or for.
-    pub fn client(&self) -> [u8; 6] {
-        match self {
-            Self::Asked(request) => request.facts.mac,
-            Self::Answered(reply) => reply.field(bootp::CHADDR, 6).try_into().unwrap_or_default(),
+            Self::Asked(request) => request.facts.ciaddr != [0; 4],
+            Self::Answered(reply) => reply.field(bootp::CIADDR, 4) != [0; 4],
         }
     }
 }

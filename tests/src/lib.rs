@@ -5,6 +5,7 @@
 //! - [`guest`]: virtual machines with firmware, kernels and disks of their own
 //! - [`segment`]: hosts on one switch
 //! - [`clients`]: dhclient, udhcpc, dhcpcd and systemd-networkd, as processes that cannot touch the host
+//! - [`relays`]: relay agents that people use
 //! - [`perfdhcp`]: Kea's load generator, and what it reports
 //! - [`bmc`]: a Redfish service, over HTTP or HTTPS
 //! - [`storm`]: thousands of machines that boot at one time behind a relay
@@ -41,6 +42,7 @@ pub mod netns;
 pub mod perfdhcp;
 pub mod program;
 pub mod random;
+pub mod relays;
 pub mod scene;
 pub mod segment;
 pub mod server;

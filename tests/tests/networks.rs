@@ -1,13 +1,12 @@
-//! Several networks in one agent: on two interfaces, behind a relay, behind a VLAN tag.
+//! Several networks in one agent: on two interfaces, behind a VLAN tag.
 
 use std::net::Ipv4Addr;
-use std::process::{Child, Stdio};
 
 use anyhow::Result;
 use xdhcpd_tests::capture::Capture;
-use xdhcpd_tests::clients::{self, Client, Program};
+use xdhcpd_tests::clients::{self, Program};
 use xdhcpd_tests::exchange::{self, address};
-use xdhcpd_tests::netns::{NetNs, Pair};
+use xdhcpd_tests::netns::Pair;
 use xdhcpd_tests::server::{Answered, Server};
 use xdhcpd_tests::skip;
 use xdhcpd_tests::tap::Tap;
@@ -87,76 +86,6 @@ fn a_tagged_client_is_answered_behind_its_tag_by_agent_and_kernel() -> Result<()
     }
     if skip::is_there(&test, "tshark", "tshark") {
         assert_eq!(capture.finish()?.judge()?, 4);
-    }
-    Ok(())
-}
-
-/// ISC's relay agent, killed when dropped.
-struct Relay(Child);
-
-impl Relay {
-    /// Relays what clients send on `down` to the server, which is on `up`.
-    fn start(namespace: &NetNs, down: &str, up: &str, server: &str) -> Result<Self> {
-        let mut command = namespace.command("dhcrelay");
-        command.args(["-4", "-d", "--no-pid", "-id", down, "-iu", up, server]);
-        Ok(Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[test]
-fn a_client_behind_iscs_relay_gets_an_address_of_its_own_network() -> Result<()> {
-    let test = skip::this_test();
-    if !skip::is_root(&test)
-        || !Program::Udhcpc.is_there(&test)
-        || !skip::is_there(&test, "dhcrelay", "isc-dhcp-relay")
-    {
-        return Ok(());
-    }
-    // client far0 — r0 relay c0 — s0 server
-    let pair = Pair::new()?;
-    let relay = &pair.client;
-    let client = NetNs::new("far")?;
-    relay.ip(&format!("link add r0 type veth peer name far0 netns {}", client.name()))?;
-    relay.ip("address add 10.8.0.1/24 dev r0")?;
-    relay.ip("link set r0 up")?;
-    relay.ip("address add 10.9.0.1/24 dev c0")?;
-    relay.run("sysctl", &["-q", "-w", "net.ipv4.ip_forward=1"])?;
-    client.ip("link set far0 up")?;
-    pair.server.ip("route add 10.8.0.0/24 via 10.9.0.1")?;
-    let server = Server::start(
-        &pair.server,
-        "
-  - {name: near, interface: s0, subnet: 10.9.0.0/24, ranges: [10.9.0.100-10.9.0.110], probe: false}
-  - name: far
-    interface: s0
-    subnet: 10.8.0.0/24
-    ranges: [10.8.0.100-10.8.0.110]
-    gateway: 10.8.0.1
-    relays: [10.8.0.1]
-    probe: false
-",
-    )?;
-    let capture = Capture::start(relay, "c0")?;
-    let _relay = Relay::start(relay, "r0", "c0", "10.9.0.2")?;
-    let mut running = Client::start(Program::Udhcpc, &client, "far0")?;
-    let lease = running.lease()?;
-    assert_eq!((lease.ip, lease.server), (Ipv4Addr::new(10, 8, 0, 100), Ipv4Addr::new(10, 9, 0, 2)));
-    assert_eq!(lease.router, Some(Ipv4Addr::new(10, 8, 0, 1)));
-    assert_eq!(server.lease(lease.ip)?["network"], "far");
-    // A renewal is the client's own unicast, routed by the relay's host.
-    client.ip("route replace default via 10.8.0.1")?;
-    assert_eq!(running.renew()?.ip, lease.ip);
-    drop(running);
-    assert_eq!(clients::obtain(Program::Udhcpc, &client, "far0")?.ip, lease.ip);
-    if skip::is_there(&test, "tshark", "tshark") {
-        assert!(capture.finish()?.judge()? >= 5);
     }
     Ok(())
 }

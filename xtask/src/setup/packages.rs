@@ -33,7 +33,8 @@ pub const TESTS: &[Package] = &[
     ),
     package("tshark", "tshark", "judges whether a frame is well-formed"),
     package("kea-admin", "perfdhcp", "a peer that asks very often"),
-    package("isc-dhcp-relay", "dhcrelay", "a relay agent to serve"),
+    package("isc-dhcp-relay", "dhcrelay", "a relay agent to serve: ISC's"),
+    package("dnsmasq-base", "dnsmasq", "a relay agent to serve, and files by TFTP"),
     package("busybox", "busybox", "small programs inside a namespace"),
     package("tcpdump", "tcpdump", "captures what is on the wire"),
     package("openssl", "openssl", "a key for a test's Kubernetes API server"),
@@ -42,7 +43,6 @@ pub const TESTS: &[Package] = &[
     package("ipxe-qemu", "/usr/lib/ipxe/qemu/efi-virtio.rom", "the boot ROM of a virtual network card"),
     package("ovmf", "/usr/share/ovmf/OVMF.fd", "UEFI firmware, which boots by PXE and HTTP"),
     package("ipxe", "/usr/lib/ipxe/undionly.kpxe", "the boot loader that firmware loads"),
-    package("dnsmasq-base", "dnsmasq", "serves files by TFTP"),
     package("kmod", "depmod", "indexes the modules of a virtual machine's kernel"),
 ];
 
