@@ -36,13 +36,14 @@ pub mod label {
 )]
 pub struct HostStatusSpec {}
 
-/// What an agent found.
+/// What an agent found. What must be written may still be missing in what is read: an object that an
+/// older definition let through is put right, not passed over.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HostStatusStatus {
     /// Whether the host's endpoint answered when it was last asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(required)]
+    #[schemars(!default, required)]
     pub health_ready: Option<bool>,
     /// The same, under the name that later releases of the BMC operator have for it: we write both,
     /// and read either.
@@ -56,6 +57,7 @@ pub struct HostStatusStatus {
     pub basic: Basic,
     /// What its endpoint says of itself; `os` is always there.
     #[serde(default)]
+    #[schemars(!default)]
     pub info: BTreeMap<String, String>,
 }
 
