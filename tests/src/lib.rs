@@ -18,6 +18,7 @@
 //! - [`random`]: numbers from a seed
 //! - [`kube`]: a real Kubernetes API server, and users with rights of their own
 //! - [`built`]: where what was built and fetched lies
+//! - [`cluster_agent`]: the real agent of a ClusterAgent; [`events`]: what it tells beside the object
 //! - [`wait`]: bounded waits on a condition
 //! - [`skip`]: how a test says that it did not run
 //!
@@ -32,6 +33,7 @@ pub mod clients;
 pub mod cluster_agent;
 pub mod conversation;
 pub mod corpus;
+pub mod events;
 pub mod exchange;
 pub mod frames;
 pub mod fuzzed;

@@ -124,8 +124,11 @@ pub fn told(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return format!("{} ({})", status.message, status.code);
     }
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let (mut text, mut cause) = match error {
+        // Its own words are those of the library's layers.
+        kube::Error::Service(fault) => (fault.to_string(), fault.source()),
+        _ => (error.to_string(), std::error::Error::source(error)),
+    };
     while let Some(error) = cause {
         let more = error.to_string();
         if !text.contains(&more) {

@@ -5,7 +5,10 @@
 //! leases are found in the HostStatus objects. From then on each change of the object is served or
 //! refused as a whole; refused ones are tried again, for it may be the machine that was at fault.
 
+mod follow;
+
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,12 +17,16 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::ListParams;
-use tokio::sync::{mpsc, oneshot, watch};
+use kube::core::DeserializeGuard;
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use self::follow::Follower;
 use super::options::RunOptions;
 use super::outlets::Outlets;
 use super::reload::{Prepared, Reload, prepare_config};
@@ -32,8 +39,8 @@ use crate::kube::applied::{self, Applied};
 use crate::kube::client::{Kubernetes, RequestError, ask_for};
 use crate::kube::desired::{Reach, Settings};
 use crate::kube::events::{Reason, about};
-use crate::kube::objects::{ClusterAgent, ClusterAgentSpec, HostStatus};
-use crate::kube::session::{self, SYNCED, Session, Wanted};
+use crate::kube::objects::{ClusterAgent, ClusterAgentSpec, HostEndpoint, HostStatus};
+use crate::kube::session::{self, SYNCED, Session};
 use crate::kube::{names, secrets};
 use crate::lease::{Found, Journal, Loaded, journal_path, rebuild};
 use crate::lease_feed::LeaseFeed;
@@ -49,9 +56,6 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// An event about a failed start is waited for so long.
 const LAST_WORDS: Duration = Duration::from_secs(3);
-
-/// A configuration that was refused is tried again after this.
-const AGAIN: Duration = Duration::from_secs(30);
 
 /// How an agent of a cluster is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,9 +82,26 @@ pub struct Begun {
     read_from: Option<ObjectReference>,
 }
 
+/// Who tells, beside the object, that the agent did not start.
+pub struct Witness {
+    kubernetes: Kubernetes,
+    about: ObjectReference,
+}
+
+impl Witness {
+    /// Tells why, if the API server listens.
+    pub async fn start_failed(&self, fault: &anyhow::Error) {
+        let note = format!("{fault:#}");
+        let telling = self.kubernetes.events.send(&self.about, Reason::StartFailed, &note);
+        let _told_or_not = timeout(LAST_WORDS, telling).await;
+    }
+}
+
 /// What was read at the start.
 struct Read {
-    agent: ClusterAgent,
+    about: ObjectReference,
+    /// Or what is wrong with it: an older definition may have let more through.
+    spec: Result<ClusterAgentSpec, String>,
     endpoints: BTreeSet<Ipv4Addr>,
     /// None: the disk knows the leases.
     statuses: Option<Vec<HostStatus>>,
@@ -106,31 +127,30 @@ pub async fn begin(options: &RunOptions, cluster: &ClusterOptions) -> Result<(Pr
     };
     match read(&kubernetes, patience, knows_leases).await {
         Ok(read) => {
-            let about = about(&read.agent);
+            let about = read.about.clone();
+            let witness = Witness { kubernetes: kubernetes.clone(), about: about.clone() };
             match check(options, cluster, &kubernetes, read, patience).await {
                 Ok((prepared, applied, found)) => {
                     Ok((prepared, Begun { found, ..begun(kubernetes, applied, Some(about)) }))
                 }
                 Err(fault) => {
-                    let note = format!("{fault:#}");
-                    let telling = kubernetes.events.send(&about, Reason::StartFailed, &note);
-                    let _told_or_not = timeout(LAST_WORDS, telling).await;
+                    witness.start_failed(&fault).await;
                     Err(fault)
                 }
             }
         }
-        Err(RequestError::Passing(why)) => {
-            let applied = kept.map_err(|missing| anyhow!("{why}; {missing}"))?;
+        Err(away @ RequestError::Passing(_)) => {
+            let applied = kept.map_err(|missing| anyhow!("{away}; {missing}"))?;
             if !knows_leases {
                 bail!(
-                    "{why}; the lease file is missing: without the HostStatus objects, addresses that \
+                    "{away}; the lease file is missing: without the HostStatus objects, addresses that \
                      clients have could be given to others"
                 );
             }
             let place = path.display();
             let prepared = prepare(options, cluster, &applied.spec, &applied.endpoints)
-                .map_err(|problems| anyhow!("{why}; what {place} says cannot be served:\n{problems}"))?;
-            let notes = vec![format!("{why}; serving the configuration that was applied last ({place})")];
+                .map_err(|problems| anyhow!("{away}; what {place} says cannot be served:\n{problems}"))?;
+            let notes = vec![format!("{away}; serving the configuration that was applied last ({place})")];
             Ok((prepared, Begun { notes, ..begun(kubernetes, applied, None) }))
         }
         Err(RequestError::Lasting(why)) => bail!("ClusterAgent {}: {why}", cluster.agent),
@@ -139,17 +159,31 @@ pub async fn begin(options: &RunOptions, cluster: &ClusterOptions) -> Result<(Pr
 
 async fn read(kubernetes: &Kubernetes, patience: Duration, knows_leases: bool) -> Result<Read, RequestError> {
     let name = kubernetes.agent.as_str();
-    let (agents, endpoints, statuses) = (kubernetes.agents(), kubernetes.endpoints(), kubernetes.statuses());
-    let all = ListParams::default();
+    let agents: Api<DeserializeGuard<ClusterAgent>> = Api::all(kubernetes.client.clone());
     let agent = ask_for(patience, || agents.get_opt(name)).await?;
     let agent = agent.ok_or_else(|| RequestError::Lasting("there is no such object".into()))?;
-    let endpoints = ask_for(patience, || endpoints.list(&all)).await?;
-    let endpoints = endpoints.items.iter().filter_map(|object| object.spec.ip_addr.parse().ok()).collect();
+    let endpoints = list::<HostEndpoint>(kubernetes, patience).await?;
     let statuses = match knows_leases {
         true => None,
-        false => Some(ask_for(patience, || statuses.list(&all)).await?.items),
+        false => Some(list(kubernetes, patience).await?),
     };
-    Ok(Read { agent, endpoints, statuses })
+    Ok(Read {
+        about: about(&agent),
+        spec: agent.0.map(|agent| agent.spec).map_err(|fault| fault.error),
+        endpoints: endpoints.iter().filter_map(|object| object.spec.ip_addr.parse().ok()).collect(),
+        statuses,
+    })
+}
+
+/// All objects of a kind. One that cannot be read is one less, and stops no start.
+async fn list<K>(kubernetes: &Kubernetes, patience: Duration) -> Result<Vec<K>, RequestError>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let api: Api<DeserializeGuard<K>> = Api::all(kubernetes.client.clone());
+    let everything = ListParams::default();
+    let all = ask_for(patience, || api.list(&everything)).await?;
+    Ok(all.items.into_iter().filter_map(|object| object.0.ok()).collect())
 }
 
 async fn check(
@@ -159,7 +193,7 @@ async fn check(
     read: Read,
     patience: Duration,
 ) -> Result<(Prepared, Applied, Vec<Found>)> {
-    let spec = read.agent.spec;
+    let spec = read.spec.map_err(|why| anyhow!("spec: {why}"))?;
     if let Some(problem) = check_secret(kubernetes, &spec, patience).await? {
         bail!("{problem}");
     }
@@ -278,6 +312,12 @@ pub struct Wires {
 }
 
 impl Begun {
+    /// Who can tell of what fails from now on; none: the API server is away.
+    pub fn witness(&self) -> Option<Witness> {
+        let about = self.read_from.clone()?;
+        Some(Witness { kubernetes: self.kubernetes.clone(), about })
+    }
+
     /// Writes the leases that the objects show and the disk does not know, before any is given.
     pub fn rebuild_leases(&self, config: &Config, leases: &mut (Journal, Loaded)) -> Result<()> {
         for note in &self.notes {
@@ -325,95 +365,5 @@ impl Begun {
                 () = follower.follow(wanted) => {}
             }
         });
-    }
-}
-
-/// Serves what the object says from now on.
-struct Follower {
-    begun: Begun,
-    path: PathBuf,
-    settings: watch::Sender<Settings>,
-    configs: mpsc::Sender<Reload>,
-    /// Why what is wanted now is not served.
-    refused: Option<String>,
-}
-
-impl Follower {
-    async fn follow(mut self, mut wanted: watch::Receiver<Option<Wanted>>) {
-        if let Some(read_from) = self.begun.read_from.clone() {
-            self.keep();
-            self.tell(&read_from, Reason::ConfigApplied, "the configuration is served").await;
-        }
-        loop {
-            let changed = timeout(AGAIN, wanted.changed()).await;
-            if matches!(changed, Ok(Err(_))) {
-                return;
-            }
-            if changed.is_err() && self.refused.is_none() {
-                continue;
-            }
-            let latest = wanted.borrow_and_update().clone();
-            if let Some(wanted) = latest {
-                self.serve(wanted).await;
-            }
-        }
-    }
-
-    async fn serve(&mut self, wanted: Wanted) {
-        let next = Applied { spec: wanted.agent.spec.clone(), endpoints: wanted.endpoints };
-        if next == self.begun.applied {
-            self.refused = None;
-            return;
-        }
-        let reference = about(&wanted.agent);
-        match self.try_to_serve(&next).await {
-            Ok(()) => {
-                let is_the_objects = next.spec != self.begun.applied.spec;
-                self.refused = None;
-                self.begun.applied = next;
-                self.keep();
-                let settings = settings(&self.begun.cluster.agent, &self.begun.applied.spec);
-                self.settings.send_replace(settings);
-                if is_the_objects {
-                    self.tell(&reference, Reason::ConfigApplied, "the configuration is served").await;
-                }
-            }
-            Err(why) if self.refused.as_ref() == Some(&why) => {}
-            Err(why) => {
-                error!("ClusterAgent {}: {why}; the configuration stays as it was", self.begun.cluster.agent);
-                self.tell(&reference, Reason::ConfigRefused, &why).await;
-                self.refused = Some(why);
-            }
-        }
-    }
-
-    async fn try_to_serve(&self, next: &Applied) -> Result<(), String> {
-        let Begun { options, cluster, kubernetes, .. } = &self.begun;
-        let problem = check_secret(kubernetes, &next.spec, SHORT_PATIENCE).await;
-        if let Some(problem) = problem.map_err(|error| error.to_string())? {
-            return Err(problem.to_string());
-        }
-        let prepared = prepare(options, cluster, &next.spec, &next.endpoints);
-        let prepared = prepared.map_err(|problems| problems.to_string())?;
-        let (answer, answered) = oneshot::channel();
-        let gone = |_| "the agent is stopping".to_owned();
-        self.configs.send(Reload { prepared, answer: Some(answer) }).await.map_err(|_| gone(()))?;
-        answered.await.map_err(|_| gone(()))?
-    }
-
-    /// Keeps what is served for a start without the API server.
-    fn keep(&self) {
-        if let Err(error) = applied::write(&self.path, &self.begun.applied) {
-            warn!(
-                "{}: cannot be written: {error}; a start without the API server would serve an older \
-                 configuration",
-                self.path.display()
-            );
-        }
-    }
-
-    async fn tell(&self, about: &ObjectReference, reason: Reason, note: &str) {
-        info!("ClusterAgent {}: {note}", self.begun.cluster.agent);
-        self.begun.kubernetes.events.send(about, reason, note).await;
     }
 }

@@ -67,22 +67,39 @@ pub fn run(options: &RunOptions, start_log: impl FnOnce(config::Log) -> Result<(
             }
             _ => (reload::prepare(options)?, None),
         };
-        start_log(prepared.config.log)?;
-        // Before anything else is touched: whoever has the lease file is the agent of this name.
-        let mut leases = open_journal(&prepared.config)?;
-        if let Some(begun) = &cluster {
-            begun.rebuild_leases(&prepared.config, &mut leases)?;
+        let witness = cluster.as_ref().and_then(cluster::Begun::witness);
+        let started = match start_log(prepared.config.log) {
+            Ok(()) => start(options, prepared, cluster).await,
+            Err(fault) => Err(fault),
+        };
+        match (started, witness) {
+            (Ok(running), _) => running.until_told(options).await,
+            (Err(fault), Some(witness)) => {
+                witness.start_failed(&fault).await;
+                Err(fault)
+            }
+            (Err(fault), None) => Err(fault),
         }
-        serve(options, prepared, leases, cluster).await
     })
 }
 
-async fn serve(
-    options: &RunOptions,
-    prepared: Prepared,
-    leases: (Journal, Loaded),
-    cluster: Option<cluster::Begun>,
-) -> Result<()> {
+/// An agent that serves.
+struct Running {
+    name: String,
+    signals: Signals,
+    core: std::thread::JoinHandle<Result<()>>,
+    tasks: JoinSet<()>,
+    configs: mpsc::Sender<Reload>,
+    stop: CancellationToken,
+}
+
+/// All that can fail of a start.
+async fn start(options: &RunOptions, prepared: Prepared, cluster: Option<cluster::Begun>) -> Result<Running> {
+    // Before anything else is touched: whoever has the lease file is the agent of this name.
+    let mut leases = open_journal(&prepared.config)?;
+    if let Some(begun) = &cluster {
+        begun.rebuild_leases(&prepared.config, &mut leases)?;
+    }
     // From here on a signal does not end the agent half-way.
     let signals = Signals::catch()?;
     let name = prepared.config.name.clone();
@@ -120,19 +137,27 @@ async fn serve(
     if let Some(listener) = tcp {
         tasks.spawn(http::serve_tcp(listener, http::public(source), stop.clone()));
     }
-    signals.watch(options, &configs, &stop).await;
-    stop.cancel();
-    let core = tokio::task::spawn_blocking(move || core.join()).await?;
-    tasks.join_all().await;
-    match core {
-        Ok(ended) => ended?,
-        Err(_) => anyhow::bail!("the core ended by a fault of its own: please report this"),
+    Ok(Running { name, signals, core, tasks, configs, stop })
+}
+
+impl Running {
+    /// Serves until a signal comes, or the core has ended.
+    async fn until_told(self, options: &RunOptions) -> Result<()> {
+        let Self { name, signals, core, tasks, configs, stop } = self;
+        signals.watch(options, &configs, &stop).await;
+        stop.cancel();
+        let core = tokio::task::spawn_blocking(move || core.join()).await?;
+        tasks.join_all().await;
+        match core {
+            Ok(ended) => ended?,
+            Err(_) => anyhow::bail!("the core ended by a fault of its own: please report this"),
+        }
+        if options.detach_on_exit {
+            crate::fastpath::detach(&name)?;
+        }
+        info!("stopped");
+        Ok(())
     }
-    if options.detach_on_exit {
-        crate::fastpath::detach(&name)?;
-    }
-    info!("stopped");
-    Ok(())
 }
 
 /// The thread of the core, once it is ready to serve.

@@ -170,6 +170,20 @@ impl Cluster {
         Ok(())
     }
 
+    /// Has everything that a connected namespace sends to the API server get lost, without a word, as
+    /// on a cable that is cut.
+    pub fn cut_off(&self, namespace: &NetNs) -> Result<()> {
+        let nobody = "lladdr 02:00:00:00:00:00 nud permanent";
+        namespace.ip(&format!("neighbour replace {API_ADDRESS} dev kube0 {nobody}"))?;
+        Ok(())
+    }
+
+    /// Undoes [`Cluster::cut_off`].
+    pub fn reconnect(&self, namespace: &NetNs) -> Result<()> {
+        namespace.ip(&format!("neighbour del {API_ADDRESS} dev kube0"))?;
+        Ok(())
+    }
+
     /// An administrator's kubeconfig, good in the home and in connected namespaces.
     pub fn admin_kubeconfig(&self) -> &Path {
         self.kubectl.kubeconfig()

@@ -17,7 +17,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use crate::config::{Config, Problem, host};
+use crate::config::{Config, Network, Problem, host};
 
 use self::interface::Address;
 use self::note::Note;
@@ -166,21 +166,9 @@ impl Taken {
 
 impl Step {
     fn refuse_default_route(&self) -> Result<()> {
-        if self.before.len() == self.target.len() && self.target.iter().all(|own| self.before.contains(own)) {
-            return Ok(());
-        }
-        let name = &self.name;
-        let route = route::default_through(self.taken.index)
-            .with_context(|| format!("selfIP: the routes through {name} cannot be listed"))?;
-        match route {
+        match cut_off(&self.name, self.taken.index, &self.before, &self.target)? {
             None => Ok(()),
-            Some(route) => bail!(
-                "selfIP: {name} carries a default route of the host ({route} dev {name}), which would be \
-                 cut off if its addresses ({}) were replaced by {}: serve on another interface, or leave \
-                 selfIP out and give {name} an address in the subnet beside those it has",
-                listed(&self.before),
-                listed(&self.target)
-            ),
+            Some(why) => bail!("selfIP: {why}"),
         }
     }
 
@@ -248,20 +236,66 @@ pub(super) fn wanted(config: &Config) -> BTreeMap<&str, Vec<Ipv4Net>> {
     wanted
 }
 
-/// Networks that would lose the address they are served from to another network's selfIP.
+/// Why this machine cannot have the addresses that the configuration wants it to have.
 pub(crate) fn check(config: &Config) -> Vec<Problem> {
     let wanted = wanted(config);
-    let complaint = |(at, network): (usize, &crate::config::Network)| {
+    let about = |(at, network): (usize, &Network)| {
         let own = wanted.get(network.interface.as_str())?;
-        let is_served =
-            !network.relays.is_empty() || own.iter().any(|own| network.subnet.contains(&own.addr()));
-        let message = format!(
+        unserved(network, own)
+            .map(|message| Problem { path: format!("networks[{at}].interface"), message })
+            .or_else(|| {
+                Some(Problem {
+                    path: format!("networks[{at}].selfIP"),
+                    message: would_cut_off(network, own)?,
+                })
+            })
+    };
+    config.networks.iter().enumerate().filter_map(about).collect()
+}
+
+/// A network that would lose the address it is served from to another network's selfIP.
+fn unserved(network: &Network, own: &[Ipv4Net]) -> Option<String> {
+    let is_served = !network.relays.is_empty() || own.iter().any(|own| network.subnet.contains(&own.addr()));
+    (!is_served).then(|| {
+        format!(
             "another network's selfIP replaces the addresses of {}, so this network needs a selfIP, too",
             network.interface
-        );
-        (!is_served).then(|| Problem { path: format!("networks[{at}].interface"), message })
-    };
-    config.networks.iter().enumerate().filter_map(complaint).collect()
+        )
+    })
+}
+
+/// A network whose selfIP would cost the host its way out.
+fn would_cut_off(network: &Network, own: &[Ipv4Net]) -> Option<String> {
+    network.self_ip?;
+    let name = &network.interface;
+    // One that is not there is another's to complain about.
+    let index = host::interface(name)?.index;
+    let target: Vec<Address> = own.iter().map(|net| Address::new(index, *net)).collect();
+    let before =
+        interface::addresses(index).with_context(|| format!("the addresses of {name} cannot be listed"));
+    match before.and_then(|before| cut_off(name, index, &before, &target)) {
+        Ok(why) => why,
+        Err(fault) => Some(format!("{fault:#}")),
+    }
+}
+
+/// Why an interface cannot go from these addresses to those: the host would lose its default route with
+/// them. None: it can.
+fn cut_off(name: &str, index: u32, before: &[Address], target: &[Address]) -> Result<Option<String>> {
+    if before.len() == target.len() && target.iter().all(|own| before.contains(own)) {
+        return Ok(None);
+    }
+    let route = route::default_through(index)
+        .with_context(|| format!("selfIP: the routes through {name} cannot be listed"))?;
+    Ok(route.map(|route| {
+        format!(
+            "{name} carries a default route of the host ({route} dev {name}), which would be \
+             cut off if its addresses ({}) were replaced by {}: serve on another interface, or leave \
+             selfIP out and give {name} an address in the subnet beside those it has",
+            listed(before),
+            listed(target)
+        )
+    }))
 }
 
 fn listed(addresses: &[Address]) -> String {
