@@ -2,6 +2,8 @@
 //!
 //! What is refused is tried again, for it may be the machine that was at fault; it is told once.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -66,6 +68,7 @@ impl Follower {
             Ok(()) => return self.is_served(next, &reference).await,
             Err(why) => why,
         };
+        self.heed_hosts(next.endpoints).await;
         if self.refused.as_ref() == Some(&why) {
             debug!("ClusterAgent {}: still refused: {why}", self.begun.cluster.agent);
         } else {
@@ -86,12 +89,31 @@ impl Follower {
         }
     }
 
-    async fn try_to_serve(&self, next: &Applied) -> Result<(), String> {
-        let Begun { options, cluster, kubernetes, .. } = &self.begun;
-        let problem = check_secret(kubernetes, &next.spec, SHORT_PATIENCE).await;
-        if let Some(problem) = problem.map_err(|error| error.to_string())? {
-            return Err(problem.to_string());
+    /// Hosts come and go whether or not the object can be served: their addresses are kept from clients
+    /// by the configuration that stays.
+    async fn heed_hosts(&mut self, endpoints: BTreeSet<Ipv4Addr>) {
+        let next = Applied { spec: self.begun.applied.spec.clone(), endpoints };
+        // Why it does not work is why the object is refused, or in the core's log.
+        if next != self.begun.applied && self.hand_over(&next).await.is_ok() {
+            self.begun.applied = next;
+            self.keep();
         }
+    }
+
+    async fn try_to_serve(&self, next: &Applied) -> Result<(), String> {
+        // A Secret is looked at with the object that names it; what becomes of it later is a matter
+        // between it and the hosts.
+        if next.spec != self.begun.applied.spec {
+            let problem = check_secret(&self.begun.kubernetes, &next.spec, SHORT_PATIENCE).await;
+            if let Some(problem) = problem.map_err(|error| error.to_string())? {
+                return Err(problem.to_string());
+            }
+        }
+        self.hand_over(next).await
+    }
+
+    async fn hand_over(&self, next: &Applied) -> Result<(), String> {
+        let Begun { options, cluster, .. } = &self.begun;
         let prepared = prepare(options, cluster, &next.spec, &next.endpoints);
         let prepared = prepared.map_err(|problems| problems.to_string())?;
         let (answer, answered) = oneshot::channel();
