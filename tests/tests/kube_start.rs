@@ -175,6 +175,19 @@ fn an_interface_that_cannot_serve_stops_the_start() -> Result<()> {
 }
 
 #[test]
+fn the_nodes_own_addresses_are_replaced_where_a_flag_says_so() -> Result<()> {
+    let Some((cluster, pair)) = scene()? else { return Ok(()) };
+    let name = agent_name();
+    pair.server.ip("route add default via 10.9.0.1 dev s0")?;
+    cluster.apply(&manifest(&name, "s0", &["selfIp: 10.9.0.3/24"]))?;
+    let flags = ["--replace-node-addresses", "--node-ip", "10.9.0.2"];
+    let _agent = ClusterAgent::start_with(&cluster, &pair.server, &name, &flags)?;
+    let addresses = pair.server.ip("-4 -o address show dev s0")?;
+    assert!(addresses.contains("10.9.0.3/24") && !addresses.contains("10.9.0.2/24"), "{addresses}");
+    Ok(())
+}
+
+#[test]
 fn what_goes_wrong_after_the_checks_is_told_beside_the_object_too() -> Result<()> {
     let Some((cluster, pair)) = scene()? else { return Ok(()) };
     let busy = pair.server.inside(|| TcpListener::bind(HTTP))??;

@@ -154,8 +154,15 @@ fn the_agent_has_self_ip_until_sigterm() {
     std::fs::write(&file, text).unwrap();
     let socket = Some(folder.path().join("socket"));
     let source = ConfigSource::File(file);
-    let options =
-        RunOptions { source, name: None, http: None, lease_dir: None, socket, detach_on_exit: false };
+    let options = RunOptions {
+        source,
+        name: None,
+        http: None,
+        lease_dir: None,
+        socket,
+        detach_on_exit: false,
+        replace_node_addresses: false,
+    };
     // Until the agent listens to it, the signal shall not end the test.
     // SAFETY: no handler is installed, and nothing else in this process uses the signal.
     unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };

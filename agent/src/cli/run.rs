@@ -35,6 +35,10 @@ pub struct Arguments {
     /// Take program, maps and link away at the end, instead of letting them answer on
     #[arg(long, env = "XDHCPD_DETACH_ON_EXIT", value_parser = BoolishValueParser::new())]
     detach_on_exit: bool,
+    /// Let selfIP replace the addresses of an interface that carries the host's default route or its
+    /// node's address: the host is cut off there, and its routes do not come back by themselves
+    #[arg(long, env = "XDHCPD_REPLACE_NODE_ADDRESSES", value_parser = BoolishValueParser::new())]
+    replace_node_addresses: bool,
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
@@ -118,6 +122,7 @@ fn options(arguments: Arguments, variable: impl Fn(&str) -> Option<String>) -> R
         lease_dir: arguments.lease_dir,
         socket: arguments.which.given_socket(),
         detach_on_exit: arguments.detach_on_exit,
+        replace_node_addresses: arguments.replace_node_addresses,
     })
 }
 

@@ -73,6 +73,9 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// What is logged and how.
     pub log: Log,
+    /// Whether selfIP may replace addresses that the host cannot do without. The command line alone
+    /// says so.
+    pub replace_node_addresses: bool,
 }
 
 /// One subnet on one interface (and VLAN).

@@ -145,6 +145,7 @@ fn assemble(name: String, root: &Mapping<'_>, report: &mut Report) -> Config {
         limits: read_limits(root, report),
         http: read_http(root, report),
         log: read_log(root, report),
+        replace_node_addresses: false,
     }
 }
 

@@ -225,7 +225,9 @@ fn prepare(
 ) -> Result<Prepared, Problems> {
     let mut config = cluster_agent::config(&cluster.agent, spec, endpoints)?;
     options.override_config(&mut config);
-    check_node_address(&config, cluster.node_address)?;
+    if !options.replace_node_addresses {
+        check_node_address(&config, cluster.node_address)?;
+    }
     prepare_config(config).map_err(|problems| problems.renamed(cluster_agent::place))
 }
 
@@ -240,7 +242,10 @@ fn check_node_address(config: &Config, node: Option<Ipv4Addr>) -> Result<(), Pro
             let interface = &network.interface;
             return Err(Problems::one(
                 path,
-                format!("{own} would replace {node}, by which the cluster knows this node, on {interface}"),
+                format!(
+                    "{own} would replace {node}, by which the cluster knows this node, on {interface}: serve \
+                     on another interface, or let it be so (--replace-node-addresses)"
+                ),
             ));
         }
     }

@@ -33,6 +33,8 @@ pub struct RunOptions {
     pub socket: Option<PathBuf>,
     /// Whether program, maps and link go with the agent instead of outliving it.
     pub detach_on_exit: bool,
+    /// Whether selfIP may replace addresses that the host cannot do without.
+    pub replace_node_addresses: bool,
 }
 
 impl RunOptions {
@@ -55,6 +57,7 @@ impl RunOptions {
             config.name.clone_from(name);
         }
         config.http = self.http.or(config.http);
+        config.replace_node_addresses = self.replace_node_addresses;
         if let Some(folder) = &self.lease_dir {
             config.leases.dir.clone_from(folder);
         }
@@ -84,6 +87,7 @@ mod tests {
             lease_dir: None,
             socket: None,
             detach_on_exit: false,
+            replace_node_addresses: false,
         }
     }
 

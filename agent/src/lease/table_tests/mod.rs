@@ -29,6 +29,7 @@ fn config(networks: Vec<Network>) -> Config {
         limits: Limits { client_per_second: 20, interface_per_second: 20_000 },
         http: None,
         log: Log { level: tracing::Level::INFO, json: false },
+        replace_node_addresses: false,
     }
 }
 

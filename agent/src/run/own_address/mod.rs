@@ -4,7 +4,8 @@
 //! Everything is put back by [`OwnAddresses::give_back`], and by nothing else: after a crash the
 //! addresses stay as they are, and the next start knows from a note what there was before. A change
 //! that fails half-way leaves every interface as it was. An interface that carries a default route of
-//! the host is never touched, since the host would lose it with the address it goes by.
+//! the host is not touched unless a flag says so, since the host would lose it with the address it goes
+//! by.
 
 mod interface;
 mod note;
@@ -66,7 +67,7 @@ impl OwnAddresses {
         let wanted = wanted(config);
         let steps = self.steps(&wanted)?;
         for step in &steps {
-            if wanted.contains_key(step.name.as_str()) {
+            if wanted.contains_key(step.name.as_str()) && !config.replace_node_addresses {
                 step.refuse_default_route()?;
             }
         }
@@ -241,14 +242,12 @@ pub(crate) fn check(config: &Config) -> Vec<Problem> {
     let wanted = wanted(config);
     let about = |(at, network): (usize, &Network)| {
         let own = wanted.get(network.interface.as_str())?;
-        unserved(network, own)
-            .map(|message| Problem { path: format!("networks[{at}].interface"), message })
-            .or_else(|| {
-                Some(Problem {
-                    path: format!("networks[{at}].selfIP"),
-                    message: would_cut_off(network, own)?,
-                })
-            })
+        let problem = |key, message| Problem { path: format!("networks[{at}].{key}"), message };
+        if let Some(message) = unserved(network, own) {
+            return Some(problem("interface", message));
+        }
+        let refused = if config.replace_node_addresses { None } else { would_cut_off(network, own) };
+        refused.map(|message| problem("selfIP", message))
     };
     config.networks.iter().enumerate().filter_map(about).collect()
 }
@@ -291,7 +290,8 @@ fn cut_off(name: &str, index: u32, before: &[Address], target: &[Address]) -> Re
         format!(
             "{name} carries a default route of the host ({route} dev {name}), which would be \
              cut off if its addresses ({}) were replaced by {}: serve on another interface, or leave \
-             selfIP out and give {name} an address in the subnet beside those it has",
+             selfIP out and give {name} an address in the subnet beside those it has, or let it be so \
+             (--replace-node-addresses)",
             listed(before),
             listed(target)
         )
