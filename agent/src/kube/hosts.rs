@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::board::Place;
+use super::client::RequestError;
 use super::secrets::{self, SecretKey};
 use crate::endpoint::{self, Credentials, Seen, Target};
 
@@ -19,6 +20,7 @@ pub struct Hosts {
     client: Client,
     interval: Duration,
     targets: watch::Sender<Arc<BTreeMap<String, Target>>>,
+    /// What was read last, and could be used or not.
     credentials: BTreeMap<SecretKey, Result<Arc<Credentials>, String>>,
     read: Option<Instant>,
     places: BTreeMap<String, Place>,
@@ -64,15 +66,18 @@ impl Hosts {
         });
     }
 
+    /// While the API server is away, what was read before holds.
     async fn read_secrets(&mut self, keys: BTreeSet<SecretKey>) {
-        let read = secrets::read_all(self.client.clone(), keys).await;
-        for (key, fault) in read.iter().filter_map(|(key, read)| Some((key, read.as_ref().err()?))) {
-            if self.credentials.get(key).and_then(|before| before.as_ref().err()) != Some(fault) {
-                let (namespace, name) = key;
-                warn!("Secret {namespace}/{name}: {fault}; its hosts are asked without credentials");
-            }
+        let mut before = std::mem::take(&mut self.credentials);
+        for (key, read) in secrets::read_all(self.client.clone(), keys).await {
+            let before = before.remove(&key);
+            let read = match (read, before) {
+                (Err(RequestError::Passing(_)), Some(before @ Ok(_))) => before,
+                (Err(fault), before) => Err(tell_fault(&key, &fault.to_string(), before)),
+                (Ok(credentials), _) => Ok(credentials),
+            };
+            self.credentials.insert(key, read);
         }
-        self.credentials = read;
         self.read = Some(Instant::now());
     }
 
@@ -86,4 +91,16 @@ impl Hosts {
             credentials: credentials.and_then(|read| read.as_ref().ok()).cloned(),
         }
     }
+}
+
+/// Says what is wrong with a Secret, once.
+fn tell_fault(
+    (namespace, name): &SecretKey,
+    fault: &str,
+    before: Option<Result<Arc<Credentials>, String>>,
+) -> String {
+    if before.and_then(Result::err).as_deref() != Some(fault) {
+        warn!("Secret {namespace}/{name}: {fault}; its hosts are asked without credentials");
+    }
+    fault.to_owned()
 }

@@ -53,11 +53,11 @@ pub async fn check(
     }
 }
 
-/// Reads the Secrets of hosts; those that cannot be read or used are left out, with the reason.
-pub async fn read_all(
-    client: Client,
-    keys: BTreeSet<SecretKey>,
-) -> BTreeMap<SecretKey, Result<Arc<Credentials>, String>> {
+/// Credentials of hosts, or why there are none; whether that passes.
+pub type Reading = Result<Arc<Credentials>, RequestError>;
+
+/// Reads the Secrets of hosts.
+pub async fn read_all(client: Client, keys: BTreeSet<SecretKey>) -> BTreeMap<SecretKey, Reading> {
     let read = |key: SecretKey| {
         let api: Api<Secret> = Api::namespaced(client.clone(), &key.0);
         async move { (read(api, &key.1).await, key) }
@@ -65,13 +65,11 @@ pub async fn read_all(
     stream::iter(keys).map(read).buffer_unordered(AT_ONCE).map(|(read, key)| (key, read)).collect().await
 }
 
-async fn read(api: Api<Secret>, name: &str) -> Result<Arc<Credentials>, String> {
-    match ask(api.get_opt(name)).await {
-        Ok(Some(secret)) => {
-            Credentials::of_host(&data(secret)).map(Arc::new).map_err(|fault| fault.to_string())
-        }
-        Ok(None) => Err("there is no such Secret".to_owned()),
-        Err(error) => Err(error.to_string()),
+async fn read(api: Api<Secret>, name: &str) -> Reading {
+    let lasting = |fault: &dyn std::fmt::Display| RequestError::Lasting(fault.to_string());
+    match ask(api.get_opt(name)).await? {
+        Some(secret) => Credentials::of_host(&data(secret)).map(Arc::new).map_err(|fault| lasting(&fault)),
+        None => Err(lasting(&"there is no such Secret")),
     }
 }
 
