@@ -14,6 +14,7 @@ use super::desired::{self, Action, Endpoint, Facts, Hold, Holding, Look, Reach, 
 use super::names;
 use super::objects::{ClusterAgent, HostEndpoint, HostStatus, HostType, said};
 use super::queue::Queue;
+use crate::report::Mac;
 
 /// All facts.
 #[derive(Debug)]
@@ -28,6 +29,10 @@ pub struct Board {
     agents: BTreeSet<String>,
     objects: HashMap<String, HostStatus>,
     looks: HashMap<String, Look>,
+    /// The newest version of any object that the watch told of.
+    told: u64,
+    /// Objects that we wrote since the list that is being read began: it may not have them.
+    written: HashSet<String>,
     /// Objects whose removal is ours.
     removing: HashSet<String>,
     /// Addresses whose object somebody removed, until it is known whether the client is alive.
@@ -56,6 +61,8 @@ impl Board {
             agents: BTreeSet::new(),
             objects: HashMap::new(),
             looks: HashMap::new(),
+            told: 0,
+            written: HashSet::new(),
             removing: HashSet::new(),
             asked: BTreeSet::new(),
             queue: Queue::default(),
@@ -95,8 +102,12 @@ impl Board {
             return;
         }
         if before.map(|before| before.mac) != holding.map(|holding| holding.mac) {
-            // What was said is another host's.
-            self.looks.remove(&names::name(&self.settings.agent, ip));
+            // What was wished was about another client,
+            self.asked.remove(&ip);
+            // and what was said is another host's. That of a HostEndpoint is a host without a lease, too.
+            if (before.is_some() && holding.is_some()) || !self.shown.contains_key(&ip) {
+                self.looks.remove(&names::name(&self.settings.agent, ip));
+            }
         }
         match holding {
             Some(holding) => drop(self.holdings.insert(ip, holding)),
@@ -166,15 +177,39 @@ impl Board {
         changed.into_iter().for_each(|ip| self.look_at(ip));
     }
 
+    /// Whether we show it; one that is being removed is gone for us, or what goes with it would be made
+    /// again as often as it is collected.
     fn is_ours(&self, object: &HostEndpoint) -> bool {
+        if object.metadata.deletion_timestamp.is_some() {
+            return false;
+        }
         match said(object.spec.cluster_agent.as_ref()) {
             Some(agent) => agent == self.settings.agent,
             None => self.agents.len() == 1 && self.agents.contains(&self.settings.agent),
         }
     }
 
-    /// An object is like this now.
+    /// The watch says that an object is like this now.
     pub fn set_object(&mut self, object: HostStatus) {
+        let version = version(&object);
+        self.told = self.told.max(version);
+        let known = self.objects.get(&object.name_any());
+        let is_older = |known: &HostStatus| known.uid() == object.uid() && self::version(known) > version;
+        if !known.is_some_and(is_older) {
+            self.insert_object(object);
+        }
+    }
+
+    /// The answer to a write says that an object is like this now.
+    pub fn wrote(&mut self, object: HostStatus) {
+        self.written.insert(object.name_any());
+        // Of all that is older, the watch has told more.
+        if version(&object) > self.told {
+            self.insert_object(object);
+        }
+    }
+
+    fn insert_object(&mut self, object: HostStatus) {
         let name = object.name_any();
         let Some(ip) = names::address(&self.settings.agent, &name) else { return };
         self.asked.remove(&ip);
@@ -184,22 +219,43 @@ impl Board {
         }
     }
 
-    /// An object is gone.
-    pub fn remove_object(&mut self, name: &str) {
+    /// The watch says that an object is gone; this was its last version.
+    pub fn remove_object(&mut self, object: &HostStatus) {
+        self.told = self.told.max(version(object));
+        self.note_removal(&object.name_any());
+    }
+
+    fn note_removal(&mut self, name: &str) {
         let Some(object) = self.objects.remove(name) else { return };
         let ours = self.removing.remove(name);
         let ip = names::address(&self.settings.agent, name);
-        if let Some(ip) = ip.filter(|_| !ours && self.is_a_wish(&object)) {
+        if let Some(ip) = ip.filter(|ip| !ours && self.is_a_wish(*ip, &object)) {
             self.asked.insert(ip);
         }
         self.queue.add(name.to_owned());
     }
 
     /// Whether removing this object asks for its address: one that goes with a HostEndpoint is
-    /// removed with that.
-    fn is_a_wish(&self, object: &HostStatus) -> bool {
-        let kind = object.status.as_ref().map(|status| status.basic.kind);
-        self.settings.discovery && kind == Some(HostType::Dhcp) && object.owner_references().is_empty()
+    /// removed with that, and one that shows another client says nothing of this one.
+    fn is_a_wish(&self, ip: Ipv4Addr, object: &HostStatus) -> bool {
+        let Some(status) = &object.status else { return false };
+        let is_shown = |holding: &Holding| {
+            holding.hold != Hold::Offered && status.basic.mac.parse().is_ok_and(|mac: Mac| mac == holding.mac)
+        };
+        self.settings.discovery
+            && status.basic.kind == HostType::Dhcp
+            && object.owner_references().is_empty()
+            && self.holdings.get(&ip).is_some_and(is_shown)
+    }
+
+    /// Something is there under this name that cannot be read.
+    pub fn set_unreadable(&mut self, name: &str) {
+        self.objects.remove(name);
+    }
+
+    /// A list of all objects is asked for: it says nothing of what is written from now on.
+    pub fn begin_list(&mut self) {
+        self.written.clear();
     }
 
     /// These objects are all there are: those that we knew and that are not among them were removed
@@ -207,12 +263,23 @@ impl Board {
     pub fn set_objects(&mut self, all: Vec<HostStatus>) {
         let there: HashSet<String> = all.iter().map(kube::ResourceExt::name_any).collect();
         let gone: Vec<String> = self.objects.keys().filter(|name| !there.contains(*name)).cloned().collect();
-        gone.iter().for_each(|name| self.remove_object(name));
+        for name in gone {
+            if self.written.contains(&name) {
+                // The watch that follows the list tells of it, if it is there.
+                self.objects.remove(&name);
+                self.queue.add(name);
+            } else {
+                self.note_removal(&name);
+            }
+        }
         all.into_iter().for_each(|object| self.set_object(object));
     }
 
     /// What the endpoint of a name said.
-    pub fn set_look(&mut self, name: String, look: Look) {
+    pub fn set_look(&mut self, name: String, mut look: Look) {
+        if let Some(before) = self.looks.get(&name).filter(|before| before.ready) {
+            look.complete(&before.info);
+        }
         if self.looks.get(&name) != Some(&look) {
             self.looks.insert(name.clone(), look);
             self.queue.add(name);
@@ -222,9 +289,7 @@ impl Board {
     /// The addresses whose object somebody removed although they are with a client: if it is dead, the
     /// address is to be given back. Until [`Self::answered`], no object is made again.
     pub fn unseen(&self) -> Vec<Ipv4Addr> {
-        let is_with_a_client =
-            |ip: &&Ipv4Addr| self.holdings.get(ip).is_some_and(|holding| holding.hold != Hold::Offered);
-        self.asked.iter().filter(is_with_a_client).copied().collect()
+        self.asked.iter().copied().collect()
     }
 
     /// It is known whether the client of an address whose object was removed is alive.
@@ -237,7 +302,7 @@ impl Board {
     pub fn action(&mut self, name: &str, now: &str) -> Option<Action> {
         let ip = names::address(&self.settings.agent, name)?;
         let facts = self.facts(ip, name);
-        if self.asked.contains(&ip) && facts.holding.is_some() {
+        if self.asked.contains(&ip) {
             return None;
         }
         let action = desired::action(&self.settings, ip, facts, now);
@@ -256,8 +321,14 @@ impl Board {
         }
     }
 
-    /// The endpoints of all objects that are to be there, by name.
-    pub fn places(&self) -> BTreeMap<String, Place> {
+    /// The endpoints of all objects that are to be there, by name. What others said is forgotten.
+    pub fn places(&mut self) -> BTreeMap<String, Place> {
+        let places = self.all_places();
+        self.looks.retain(|name, _| places.contains_key(name));
+        places
+    }
+
+    fn all_places(&self) -> BTreeMap<String, Place> {
         let leased = self
             .holdings
             .iter()
@@ -270,4 +341,9 @@ impl Board {
             .map(|(ip, reach)| (names::name(&self.settings.agent, ip), Place { ip, reach: reach.clone() }))
             .collect()
     }
+}
+
+/// How new an object is.
+fn version(object: &HostStatus) -> u64 {
+    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default()
 }

@@ -24,8 +24,10 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub struct Kubernetes {
     /// The agent's name.
     pub agent: String,
-    /// The client.
+    /// The client; what the server cannot take now it tries again by itself.
     pub client: Client,
+    /// The same without that, for those who count requests.
+    once: Client,
     /// Where events go.
     pub events: Events,
 }
@@ -48,9 +50,12 @@ impl Kubernetes {
             .await
             .context("no way to the API server: neither $KUBECONFIG nor a pod's service account gives one")?;
         config.connect_timeout = Some(CONNECT);
-        let client = Client::try_from(config).context("no way to the API server")?;
+        let client = |config| Client::try_from(config).context("no way to the API server");
+        let mut without_retry = config.clone();
+        without_retry.default_retry = false;
+        let (client, once) = (client(config)?, client(without_retry)?);
         let events = Events::new(client.clone(), agent);
-        Ok(Self { agent: agent.to_owned(), client, events })
+        Ok(Self { agent: agent.to_owned(), client, once, events })
     }
 
     /// All ClusterAgents.
@@ -65,7 +70,7 @@ impl Kubernetes {
 
     /// All HostStatus objects.
     pub fn statuses(&self) -> Api<HostStatus> {
-        Api::all(self.client.clone())
+        Api::all(self.once.clone())
     }
 }
 

@@ -111,6 +111,23 @@ pub struct Look {
     pub ready: bool,
     /// What it is.
     pub info: BTreeMap<String, String>,
+    /// Whether it said all that was asked; else what was known before may still hold.
+    pub whole: bool,
+}
+
+impl Look {
+    /// Adds what was known before and was not said now, if that may still hold.
+    pub fn complete(&mut self, before: &BTreeMap<String, String>) {
+        if !self.ready || self.whole {
+            return;
+        }
+        for (name, value) in before {
+            let said = self.info.entry(name.clone()).or_default();
+            if said.is_empty() {
+                said.clone_from(value);
+            }
+        }
+    }
 }
 
 /// What to do with an object.
@@ -168,19 +185,11 @@ enum Desired {
 }
 
 fn desired(settings: &Settings, ip: Ipv4Addr, facts: Facts<'_>) -> Desired {
-    let holding = facts.holding.filter(|_| settings.discovery);
-    if facts.endpoint.is_none() {
-        let observed = facts.observed.and_then(|object| object.status.as_ref());
-        let is_endpoints = observed.is_some_and(|status| status.basic.kind == HostType::HostEndpoint);
-        match holding.map(|holding| holding.hold) {
-            // An offer is no lease yet; of who had one, it leaves the object alone.
-            Some(Hold::Offered) => return Desired::AsItIs,
-            None if settings.discovery || is_endpoints => return Desired::Nothing,
-            None => return Desired::AsItIs,
-            Some(Hold::Leased | Hold::Kept) => {}
-        }
+    let holding = facts.holding.filter(|_| settings.discovery).and_then(|holding| shown(holding, facts));
+    if facts.endpoint.is_none() && holding.is_none() {
+        let leases_alone = facts.observed.is_some_and(|object| !is_endpoints(object));
+        return if leases_alone && !settings.discovery { Desired::AsItIs } else { Desired::Nothing };
     }
-    let holding = holding.filter(|holding| holding.hold != Hold::Offered);
     let is_leased = holding.is_some_and(|holding| holding.hold == Hold::Leased);
     let (kind, reach) = match facts.endpoint {
         Some(endpoint) => (HostType::HostEndpoint, &endpoint.reach),
@@ -216,18 +225,48 @@ fn desired(settings: &Settings, ip: Ipv4Addr, facts: Facts<'_>) -> Desired {
     Desired::Object(Box::new(object))
 }
 
+/// The holding that a reader sees. An offer is no lease yet; but who is offered the address that it
+/// had, still is the one who had it last.
+fn shown(holding: Holding, facts: Facts<'_>) -> Option<Holding> {
+    if holding.hold != Hold::Offered {
+        return Some(holding);
+    }
+    let status = facts.observed.and_then(|object| object.status.as_ref())?;
+    let had_it = status.basic.mac.parse().is_ok_and(|mac: Mac| mac == holding.mac);
+    had_it.then_some(Holding { hold: Hold::Kept, ..holding })
+}
+
+/// Whether an object was made for a HostEndpoint; one that has no status yet has an owner.
+fn is_endpoints(object: &HostStatus) -> bool {
+    match &object.status {
+        Some(status) => status.basic.kind == HostType::HostEndpoint,
+        None => !object.owner_references().is_empty(),
+    }
+}
+
 /// What the endpoint said when it was last asked; what the object says where it was not asked since
-/// we started, as long as that is of the same host.
+/// we started, or did not say all, as long as that is of the same host.
 fn health(basic: &Basic, facts: Facts<'_>) -> (bool, BTreeMap<String, String>) {
     let observed = facts.observed.and_then(|object| object.status.as_ref());
-    let known = observed.filter(|status| status.basic.mac == basic.mac && status.basic.kind == basic.kind);
-    let (ready, mut info) = match (facts.look, known) {
-        (Some(look), _) => (look.ready, look.info.clone()),
-        (None, Some(status)) => (status.is_healthy(), status.info.clone()),
-        (None, None) => (false, BTreeMap::new()),
+    let known = observed.filter(|status| is_same_host(&status.basic, basic));
+    let mut look = match (facts.look, known) {
+        (Some(look), _) => look.clone(),
+        (None, Some(status)) => Look { ready: status.is_healthy(), info: status.info.clone(), whole: true },
+        (None, None) => Look::default(),
     };
-    info.entry(OS.to_owned()).or_default();
-    (ready, info)
+    if let Some(status) = known.filter(|status| status.is_healthy()) {
+        look.complete(&status.info);
+    }
+    look.info.entry(OS.to_owned()).or_default();
+    (look.ready, look.info)
+}
+
+/// Whether two are of one host, as far as is known: an endpoint's hardware address is not, while it
+/// has no lease.
+fn is_same_host(one: &Basic, other: &Basic) -> bool {
+    let is_unknown = |basic: &Basic| basic.kind == HostType::HostEndpoint && basic.mac.is_empty();
+    one.kind == other.kind
+        && (is_unknown(one) || is_unknown(other) || one.mac.eq_ignore_ascii_case(&other.mac))
 }
 
 /// The next step from an object to the one wanted: first labels and owner, then the status.

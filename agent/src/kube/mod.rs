@@ -32,3 +32,6 @@ pub mod secrets;
 pub mod session;
 pub mod watch;
 pub mod writes;
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,8 @@ impl Queue {
         }
     }
 
-    /// The next name that is due; it is busy until it is [`Self::done`] or [`Self::failed`].
+    /// The next name that is due; it is busy until it is [`Self::done`], [`Self::failed`] or
+    /// [`Self::put_back`].
     pub fn take(&mut self, now: Instant) -> Option<String> {
         while self.later.first().is_some_and(|(at, _)| *at <= now) {
             self.ready.extend(self.later.pop_first().map(|(_, name)| name));
@@ -55,6 +56,13 @@ impl Queue {
         if self.again.remove(name) {
             self.ready.insert(name.to_owned());
         }
+    }
+
+    /// Nothing is known of it: it is due as before.
+    pub fn put_back(&mut self, name: &str) {
+        self.busy.remove(name);
+        self.again.remove(name);
+        self.ready.insert(name.to_owned());
     }
 
     /// It did not: again after a while, longer each time.
@@ -78,6 +86,7 @@ impl Queue {
     }
 
     /// Whether there is nothing to do, now or later.
+    #[cfg(test)]
     pub fn is_idle(&self) -> bool {
         self.ready.is_empty() && self.later.is_empty() && self.busy.is_empty()
     }
@@ -109,6 +118,19 @@ mod tests {
         assert_eq!(queue.take(now), None, "it is busy");
         queue.done("a");
         assert_eq!(queue.take(now).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn what_is_put_back_is_due_at_once() {
+        let mut queue = Queue::default();
+        let now = Instant::now();
+        queue.add("a".into());
+        queue.take(now);
+        queue.add("a".into());
+        queue.put_back("a");
+        assert_eq!(queue.take(now).as_deref(), Some("a"));
+        queue.done("a");
+        assert!(queue.is_idle());
     }
 
     #[test]

@@ -151,7 +151,8 @@ impl Keeper {
                 Some(heard) = watches.next() => self.hear(heard).await,
                 () = feed.changed() => self.read_leases(&feed).await,
                 Some((name, seen)) = seen.recv() => {
-                    self.board.set_look(name, Look { ready: seen.ready, info: seen.info });
+                    let whole = seen.fault.is_none();
+                    self.board.set_look(name, Look { ready: seen.ready, info: seen.info, whole });
                 }
                 Some(Ok((name, written))) = self.writes.join_next() => self.written(&name, written),
                 Some(Ok((ip, _))) = self.answers.join_next() => {
@@ -213,14 +214,21 @@ impl Keeper {
     fn written(&mut self, name: &str, written: Written) {
         match written {
             Written::Done(object) => {
+                self.pace.taken();
                 self.board.queue.done(name);
                 if let Some(object) = object {
-                    self.board.set_object(*object);
+                    self.board.wrote(*object);
                 }
             }
             Written::Failed(why) => {
                 debug!("{name}: {why}");
+                self.pace.taken();
                 self.board.queue.failed(name, Instant::now());
+            }
+            Written::Away(why) => {
+                debug!("{name}: {why}");
+                self.pace.refused(Instant::now());
+                self.board.queue.put_back(name);
             }
         }
     }
@@ -287,13 +295,17 @@ impl Keeper {
     fn hear_status(&mut self, change: Change<HostStatus>) {
         match change {
             Change::Is(object) => self.board.set_object(object),
-            Change::Gone(name) => self.board.remove_object(&name),
+            Change::Gone(object) => self.board.remove_object(&object),
+            Change::Begins => self.board.begin_list(),
             Change::All(all) => {
                 self.known.objects = true;
                 self.board.set_objects(all);
                 self.note_known();
             }
-            Change::Unreadable(name, why) => warn!("HostStatus {name}: {why}"),
+            Change::Unreadable(name, why) => {
+                warn!("HostStatus {name}: {why}");
+                self.board.set_unreadable(&name);
+            }
             Change::Broken(why) => debug!("HostStatus objects are not watched: {why}"),
         }
     }
@@ -301,7 +313,8 @@ impl Keeper {
     fn hear_endpoint(&mut self, change: Change<HostEndpoint>) {
         match change {
             Change::Is(object) => self.board.set_endpoint(object),
-            Change::Gone(name) => self.board.remove_endpoint(&name),
+            Change::Gone(object) => self.board.remove_endpoint(&object.name_any()),
+            Change::Begins => {}
             Change::All(all) => {
                 self.known.endpoints = true;
                 self.board.set_endpoints(all);
@@ -314,7 +327,9 @@ impl Keeper {
     fn hear_agent(&mut self, change: Change<ClusterAgent>) {
         match change {
             Change::Is(object) => drop(self.agents.insert(object.name_any(), object)),
-            Change::Gone(name) => {
+            Change::Begins => {}
+            Change::Gone(object) => {
+                let name = object.name_any();
                 self.agents.remove(&name);
                 if name == self.session.kubernetes.agent {
                     warn!("ClusterAgent {name} was removed: its configuration is served on");

@@ -15,13 +15,19 @@ use serde::de::DeserializeOwned;
 use super::client::Kubernetes;
 use super::objects::{ClusterAgent, HostEndpoint, HostStatus};
 
+/// Each watch is begun anew after so many seconds, from where it was: one whose connection died
+/// without a word is missed no longer than that.
+const WATCH: u32 = 60;
+
 /// What was heard of one kind of object.
 #[derive(Debug)]
 pub enum Change<K> {
     /// It is like this now.
     Is(K),
-    /// It is gone.
-    Gone(String),
+    /// It is gone; this is how it was last.
+    Gone(K),
+    /// A list of all is asked for.
+    Begins,
     /// These are all there are.
     All(Vec<K>),
     /// An object says what its type has no place for: known by name alone.
@@ -60,7 +66,7 @@ where
 {
     // A list that is under way.
     let mut listed: BTreeMap<String, K> = BTreeMap::new();
-    watcher(api, watcher::Config::default())
+    watcher(api, watcher::Config::default().timeout(WATCH))
         .default_backoff()
         .filter_map(move |heard| {
             let change = heard.map_or_else(
@@ -78,10 +84,13 @@ where
 {
     match event {
         Event::Apply(DeserializeGuard(Ok(object))) => Some(Change::Is(object)),
-        Event::Delete(object) => Some(Change::Gone(object.name_any())),
+        Event::Delete(DeserializeGuard(Ok(object))) => Some(Change::Gone(object)),
+        Event::Delete(DeserializeGuard(Err(fault))) => {
+            Some(Change::Unreadable(fault.metadata.name.unwrap_or_default(), fault.error))
+        }
         Event::Init => {
             listed.clear();
-            None
+            Some(Change::Begins)
         }
         Event::InitApply(DeserializeGuard(Ok(object))) => {
             listed.insert(object.name_any(), object);
