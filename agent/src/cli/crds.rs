@@ -30,6 +30,5 @@ pub fn crds(arguments: &Arguments) -> Result<(), Failure> {
     }
     let documents: Result<Vec<String>, _> = crds.iter().map(objects::yaml).collect();
     let documents = documents.map_err(|error| Failure::failed("cannot write the definitions", error))?;
-    let text: String = documents.iter().map(|document| format!("---\n{document}")).collect();
-    output::print(&text).map(drop)
+    output::print(&format!("---\n{}", documents.join("---\n"))).map(drop)
 }

@@ -64,6 +64,7 @@ struct Network {
 
 /// An object of a cluster, in place of a file.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "clap names the flags by the fields")]
 struct Cluster {
     /// The ClusterAgent to be [env: CLUSTERAGENT_NAME too]
     #[arg(long, value_name = "NAME", env = "XDHCPD_CLUSTER_AGENT", conflicts_with_all = ["config", "interface"])]

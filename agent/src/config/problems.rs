@@ -47,8 +47,8 @@ impl Problems {
     }
 
     /// One thing that is wrong.
-    pub fn one(path: impl Into<String>, message: impl ToString) -> Self {
-        Self { kept: vec![Problem { path: path.into(), message: message.to_string() }], left_out: 0 }
+    pub fn one(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { kept: vec![Problem { path: path.into(), message: message.into() }], left_out: 0 }
     }
 
     /// How many more there were than are listed.

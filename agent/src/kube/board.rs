@@ -85,10 +85,14 @@ impl Board {
     /// Every name is to be looked at.
     pub fn look_at_all(&mut self) {
         let ips: Vec<Ipv4Addr> = self.holdings.keys().chain(self.shown.keys()).copied().collect();
-        ips.into_iter().for_each(|ip| self.look_at(ip));
+        for ip in ips {
+            self.look_at(ip);
+        }
         let agent = &self.settings.agent;
         let ours = self.objects.keys().filter(|name| names::address(agent, name).is_some());
-        ours.for_each(|name| self.queue.add(name.clone()));
+        for name in ours {
+            self.queue.add(name.clone());
+        }
     }
 
     fn look_at(&mut self, ip: Ipv4Addr) {
@@ -119,8 +123,12 @@ impl Board {
     /// Who all addresses are with; those that are not named are with nobody.
     pub fn set_holdings(&mut self, all: &BTreeMap<Ipv4Addr, Holding>) {
         let gone: Vec<Ipv4Addr> = self.holdings.keys().filter(|ip| !all.contains_key(ip)).copied().collect();
-        gone.into_iter().for_each(|ip| self.set_holding(ip, None));
-        all.iter().for_each(|(ip, holding)| self.set_holding(*ip, Some(*holding)));
+        for ip in gone {
+            self.set_holding(ip, None);
+        }
+        for (ip, holding) in all {
+            self.set_holding(*ip, Some(*holding));
+        }
     }
 
     /// A HostEndpoint is like this now.
@@ -174,7 +182,9 @@ impl Board {
             .filter(|ip| before.get(ip) != self.shown.get(ip))
             .copied()
             .collect();
-        changed.into_iter().for_each(|ip| self.look_at(ip));
+        for ip in changed {
+            self.look_at(ip);
+        }
     }
 
     /// Whether we show it; one that is being removed is gone for us, or what goes with it would be made
@@ -272,7 +282,9 @@ impl Board {
                 self.note_removal(&name);
             }
         }
-        all.into_iter().for_each(|object| self.set_object(object));
+        for object in all {
+            self.set_object(object);
+        }
     }
 
     /// What the endpoint of a name said.

@@ -285,7 +285,7 @@ fn bring_to(wanted: HostStatus, object: &HostStatus, now: &str) -> Option<Action
             return None;
         }
     }
-    status.last_update_time = now.to_owned();
+    now.clone_into(&mut status.last_update_time);
     let mut changed = object.clone();
     // Not of use to a writer of the status, and much.
     changed.metadata.managed_fields = None;

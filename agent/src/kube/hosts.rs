@@ -48,10 +48,11 @@ impl Hosts {
             places.values().filter_map(|place| place.reach.secret.clone()).collect();
         let is_new = keys.iter().any(|key| !self.credentials.contains_key(key));
         let is_old = self.read.is_some_and(|read| read.elapsed() >= self.interval);
-        if places == self.places && !is_new && !(is_old && !keys.is_empty()) {
+        let is_due = is_new || is_old && !keys.is_empty();
+        if places == self.places && !is_due {
             return;
         }
-        if is_new || is_old {
+        if is_due {
             self.read_secrets(keys).await;
         }
         let targets: BTreeMap<String, Target> =

@@ -108,6 +108,7 @@ pub async fn run(session: Session, stop: CancellationToken) {
 
 /// What has been read once.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each kind of fact is known or not, free of the others")]
 struct Known {
     agents: bool,
     endpoints: bool,
@@ -265,7 +266,9 @@ impl Keeper {
         let read = match &changes {
             Changes::All => leases::all(&self.session.core).await.map(|all| self.board.set_holdings(&all)),
             Changes::Of(ips) => leases::of(&self.session.core, ips).await.map(|some| {
-                some.into_iter().for_each(|(ip, holding)| self.board.set_holding(ip, holding));
+                for (ip, holding) in some {
+                    self.board.set_holding(ip, holding);
+                }
             }),
         };
         match read {

@@ -38,6 +38,7 @@ pub enum Change<K> {
 
 /// What was heard.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and on its way to be stored")]
 pub enum Heard {
     /// Of agents.
     Agent(Change<ClusterAgent>),
@@ -85,9 +86,6 @@ where
     match event {
         Event::Apply(DeserializeGuard(Ok(object))) => Some(Change::Is(object)),
         Event::Delete(DeserializeGuard(Ok(object))) => Some(Change::Gone(object)),
-        Event::Delete(DeserializeGuard(Err(fault))) => {
-            Some(Change::Unreadable(fault.metadata.name.unwrap_or_default(), fault.error))
-        }
         Event::Init => {
             listed.clear();
             Some(Change::Begins)
@@ -97,7 +95,9 @@ where
             None
         }
         Event::InitDone => Some(Change::All(std::mem::take(listed).into_values().collect())),
-        Event::Apply(DeserializeGuard(Err(fault))) | Event::InitApply(DeserializeGuard(Err(fault))) => {
+        Event::Apply(DeserializeGuard(Err(fault)))
+        | Event::InitApply(DeserializeGuard(Err(fault)))
+        | Event::Delete(DeserializeGuard(Err(fault))) => {
             Some(Change::Unreadable(fault.metadata.name.unwrap_or_default(), fault.error))
         }
     }

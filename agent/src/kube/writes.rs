@@ -44,12 +44,9 @@ pub enum Written {
 /// Does it.
 pub async fn write(api: Api<HostStatus>, action: Action, counts: &WriteCounts) -> Written {
     let verb = action.verb();
-    let done = match timeout(REQUEST, carry_out(&api, action)).await {
-        Ok(done) => done,
-        Err(_) => {
-            counts.count(verb, "timeout");
-            return Written::Away(format!("no answer within {} s", REQUEST.as_secs()));
-        }
+    let Ok(done) = timeout(REQUEST, carry_out(&api, action)).await else {
+        counts.count(verb, "timeout");
+        return Written::Away(format!("no answer within {} s", REQUEST.as_secs()));
     };
     match done {
         Ok(object) => {
@@ -165,6 +162,8 @@ fn interval() -> Duration {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
+
     use super::*;
 
     /// When writes go out in ten seconds, if there always are some, and after a pause.

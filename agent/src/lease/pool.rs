@@ -86,7 +86,9 @@ impl Pool {
         stretches.sort_unstable();
         let static_hosts: Vec<u32> = network.static_hosts.iter().map(|ip| ip.to_bits()).collect();
         for range in &mut ranges {
-            static_hosts.iter().for_each(|ip| range.unused.remove(*ip..=*ip));
+            for ip in &static_hosts {
+                range.unused.remove(*ip..=*ip);
+            }
         }
         let dynamic = ranges.iter().fold(0, |sum: u64, range| sum.saturating_add(range.unused.len()));
         Self {

@@ -163,10 +163,7 @@ async fn read(kubernetes: &Kubernetes, patience: Duration, knows_leases: bool) -
     let agent = ask_for(patience, || agents.get_opt(name)).await?;
     let agent = agent.ok_or_else(|| RequestError::Lasting("there is no such object".into()))?;
     let endpoints = list::<HostEndpoint>(kubernetes, patience).await?;
-    let statuses = match knows_leases {
-        true => None,
-        false => Some(list(kubernetes, patience).await?),
-    };
+    let statuses = if knows_leases { None } else { Some(list(kubernetes, patience).await?) };
     Ok(Read {
         about: about(&agent),
         spec: agent.0.map(|agent| agent.spec).map_err(|fault| fault.error),

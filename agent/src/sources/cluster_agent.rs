@@ -58,7 +58,7 @@ pub fn server(spec: &ClusterAgentSpec) -> Result<Option<&DhcpServer>, Problems> 
 
 /// The value that the equal configuration file has.
 fn file_value(name: &str, server: &DhcpServer) -> Result<Value, Problems> {
-    let value = serde_json::to_value(server).map_err(|fault| Problems::one(SERVER, fault))?;
+    let value = serde_json::to_value(server).map_err(|fault| Problems::one(SERVER, fault.to_string()))?;
     let Value::Object(mut said) = without_empty(value) else { return Ok(Value::Null) };
     for switch in SWITCHES {
         said.remove(switch);
@@ -134,7 +134,7 @@ fn network_key(key: &str) -> String {
 mod tests {
     use super::*;
 
-    fn spec(server: Value) -> ClusterAgentSpec {
+    fn spec(server: &Value) -> ClusterAgentSpec {
         let spec = json!({ "agentYaml": {}, "feature": { "dhcpServerConfig": server } });
         serde_json::from_value(spec).unwrap()
     }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     fn read(more: Value) -> Result<Config, String> {
-        config("bmc", &spec(server(more)), &BTreeSet::new()).map_err(|problems| problems.to_string())
+        config("bmc", &spec(&server(more)), &BTreeSet::new()).map_err(|problems| problems.to_string())
     }
 
     #[test]
@@ -244,7 +244,7 @@ mod tests {
             );
         }
         let long =
-            config(&"n".repeat(64), &spec(server(json!({}))), &BTreeSet::new()).unwrap_err().to_string();
+            config(&"n".repeat(64), &spec(&server(json!({}))), &BTreeSet::new()).unwrap_err().to_string();
         assert!(long.contains("metadata.name: expected a name of 1 to 63"), "{long}");
     }
 
@@ -268,7 +268,7 @@ mod tests {
     fn addresses_of_hosts_without_dhcp_are_kept_from_others_unless_the_object_says_no() {
         let endpoints = BTreeSet::from([[10, 9, 0, 120].into(), [10, 8, 0, 1].into()]);
         let hosts =
-            |more| config("bmc", &spec(server(more)), &endpoints).unwrap().networks[0].static_hosts.clone();
+            |more| config("bmc", &spec(&server(more)), &endpoints).unwrap().networks[0].static_hosts.clone();
         assert_eq!(hosts(json!({})), BTreeSet::from([[10, 9, 0, 120].into()]));
         assert!(hosts(json!({"enableBindStaticIP": false})).is_empty());
     }

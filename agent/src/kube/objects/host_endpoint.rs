@@ -7,6 +7,7 @@ use super::patterns;
 
 /// Where a host is, and how it is talked to.
 #[derive(Debug, Clone, PartialEq, Eq, CustomResource, Serialize, Deserialize, KubeSchema)]
+#[expect(clippy::duplicated_attributes, reason = "each column has a type and a path")]
 #[kube(
     group = "bmc.spidernet.io",
     version = "v1beta1",

@@ -18,6 +18,7 @@ pub mod label {
 
 /// A HostStatus has no spec: all that it says is what an agent found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, CustomResource, Serialize, Deserialize, JsonSchema)]
+#[expect(clippy::duplicated_attributes, reason = "each column has a type and a path")]
 #[kube(
     group = "bmc.spidernet.io",
     version = "v1beta1",

@@ -91,7 +91,7 @@ fn happen(board: &mut Board, store: &mut Store, last: u8, what: Happens) {
     match what {
         Happens::Held(holding) => board.set_holding(ip, holding),
         Happens::Endpoint(true) => {
-            board.set_endpoint(endpoint(&format!("host-{last}"), &ip.to_string(), Some(AGENT)))
+            board.set_endpoint(endpoint(&format!("host-{last}"), &ip.to_string(), Some(AGENT)));
         }
         Happens::Endpoint(false) => board.remove_endpoint(&format!("host-{last}")),
         Happens::Look(look) => board.set_look(name, look),

@@ -1,5 +1,7 @@
 //! What follows from facts: one step at a time, and whether the steps end.
 
+#![expect(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
+
 mod board;
 mod convergence;
 mod desired;

@@ -117,9 +117,9 @@ impl Follower {
         let prepared = prepare(options, cluster, &next.spec, &next.endpoints);
         let prepared = prepared.map_err(|problems| problems.to_string())?;
         let (answer, answered) = oneshot::channel();
-        let gone = |_| "the agent is stopping".to_owned();
-        self.configs.send(Reload { prepared, answer: Some(answer) }).await.map_err(|_| gone(()))?;
-        answered.await.map_err(|_| gone(()))?
+        let gone = || "the agent is stopping".to_owned();
+        self.configs.send(Reload { prepared, answer: Some(answer) }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
     }
 
     /// Keeps what is served for a start without the API server.
