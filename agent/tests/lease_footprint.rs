@@ -82,6 +82,7 @@ fn config() -> Config {
         limits: Limits { client_per_second: 20, interface_per_second: 20_000 },
         http: None,
         log: Log { level: tracing::Level::INFO, json: false },
+        replace_node_addresses: false,
     }
 }
 

@@ -35,9 +35,9 @@ pub(crate) fn over(request: &Request) -> Option<Counter> {
 #[inline(always)]
 pub(crate) fn other_servers_to_tell(wire: Wire, now: u64) -> Option<u32> {
     let key = LeaseKey { wire, mac: OTHER_SERVERS, zero: [0; 2] };
-    let Some(seen) = LIMITS.get_ptr_mut(&key) else {
+    let Some(seen) = LIMITS.get_ptr_mut(key) else {
         // If it cannot be kept, there is an event for each: the ring's length is the bound then.
-        let _kept = LIMITS.insert(&key, Budget { filled: now, left: 0, zero: 0 }, 0);
+        let _kept = LIMITS.insert(key, Budget { filled: now, left: 0, zero: 0 }, 0);
         return Some(1);
     };
     // SAFETY: the map's elements outlive the program's run; a race costs a count at most.

@@ -43,7 +43,7 @@ pub fn agent_name() -> String {
 /// The manifest of a ClusterAgent that serves 10.9.0.100 to 10.9.0.199 on `interface`, with these
 /// further lines in its `dhcpServerConfig`, each indented by six spaces.
 pub fn manifest(name: &str, interface: &str, lines: &[&str]) -> String {
-    let lines: String = lines.iter().map(|line| format!("      {line}\n")).collect();
+    let lines = lines.join("\n      ");
     format!(
         "apiVersion: bmc.spidernet.io/v1beta1
 kind: ClusterAgent
@@ -58,7 +58,8 @@ spec:
       subnet: 10.9.0.0/24
       ipRange: 10.9.0.100-10.9.0.199
       gateway: 10.9.0.1
-{lines}"
+      {lines}
+"
     )
 }
 

@@ -354,7 +354,7 @@ fn an_empty_text_is_admitted_as_an_absent_one() -> Result<()> {
     let Some(cluster) = cluster()? else { return Ok(()) };
     let endpoint_of = |secret: &str| {
         agent(|spec| {
-            spec["endpoint"] = json!({"https": true, "secretName": secret, "secretNamespace": secret})
+            spec["endpoint"] = json!({"https": true, "secretName": secret, "secretNamespace": secret});
         })
     };
     for object in [
