@@ -79,11 +79,15 @@ impl Scene {
     }
 }
 
-/// Waits until a running agent has gone over to another configuration so many times.
+/// How many times a running agent has gone over to another configuration.
+fn changes(agent: &ClusterAgent) -> usize {
+    agent.log().matches("the configuration is served networks=").count()
+}
+
+/// Waits until it has done so.
 fn served_anew(agent: &ClusterAgent, times: usize) -> Result<()> {
-    let changed = wait::until_true(&format!("{times} changes to be served"), CONVERGED, || {
-        Ok(agent.log().matches("the configuration is served networks=").count() >= times)
-    });
+    let what = format!("{times} changes to be served");
+    let changed = wait::until_true(&what, CONVERGED, || Ok(changes(agent) >= times));
     changed.with_context(|| format!("its log:\n{}", agent.log()))
 }
 
@@ -184,6 +188,9 @@ fn a_hosts_address_is_kept_from_clients_while_its_endpoint_is_there() -> Result<
     let Some(scene) = Scene::with_address("10.77.0.2/24")? else { return Ok(()) };
     let manifest = manifest(&scene.name, "s0", &PLAIN).replace("10.9.0.", "10.77.0.");
     let agent = scene.start(&manifest)?;
+    scene.cluster.apply(&host(&agent_name(), &scene.name, "10.77.1.100"))?;
+    wait_for_status(&scene.cluster, &scene.name, "10.77.1.100", "shown", |it| !it["status"].is_null())?;
+    assert_eq!(changes(&agent), 0, "it is in no subnet of the agent's");
     let endpoint = agent_name();
     scene.cluster.apply(&host(&endpoint, &scene.name, "10.77.0.100"))?;
     served_anew(&agent, 1)?;

@@ -18,6 +18,7 @@ use crate::kube::desired::Settings;
 use crate::kube::events::{Reason, about};
 use crate::kube::session::Wanted;
 use crate::run::reload::Reload;
+use crate::sources::cluster_agent;
 
 /// A configuration that was refused is tried again after this.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -113,7 +114,12 @@ impl Follower {
     }
 
     async fn hand_over(&self, next: &Applied) -> Result<(), String> {
-        let Begun { options, cluster, .. } = &self.begun;
+        let Begun { options, cluster, applied, .. } = &self.begun;
+        let config = |of: &Applied| cluster_agent::config(&cluster.agent, &of.spec, &of.endpoints);
+        // Most hosts are in no subnet of ours; and what changes nothing costs the kernel nothing.
+        if config(next).is_ok_and(|next| config(applied).is_ok_and(|served| next == served)) {
+            return Ok(());
+        }
         let prepared = prepare(options, cluster, &next.spec, &next.endpoints);
         let prepared = prepared.map_err(|problems| problems.to_string())?;
         let (answer, answered) = oneshot::channel();
