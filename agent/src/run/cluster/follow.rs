@@ -21,7 +21,7 @@ use crate::run::reload::Reload;
 use crate::sources::cluster_agent;
 
 /// A configuration that was refused is tried again after this.
-const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Serves what the object says from now on.
 pub(super) struct Follower {
