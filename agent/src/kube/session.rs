@@ -101,6 +101,7 @@ pub async fn run(session: Session, stop: CancellationToken) {
         agents: BTreeMap::new(),
         reported: BTreeSet::new(),
         known: Known::default(),
+        missed: false,
         session,
     };
     tokio::join!(asking, keeper.keep(seen, stop));
@@ -135,6 +136,8 @@ struct Keeper {
     /// HostEndpoints without an agent that an event told of.
     reported: BTreeSet<String>,
     known: Known,
+    /// Whether the API server was missed when it was last heard of.
+    missed: bool,
 }
 
 impl Keeper {
@@ -150,14 +153,18 @@ impl Keeper {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(heard) = watches.next() => self.hear(heard).await,
-                () = feed.changed() => self.read_leases(&feed).await,
+                () = feed.changed() => self.read_leases(feed.take()).await,
                 Some((name, seen)) = seen.recv() => {
                     let whole = seen.fault.is_none();
                     self.board.set_look(name, Look { ready: seen.ready, info: seen.info, whole });
                 }
                 Some(Ok((name, written))) = self.writes.join_next() => self.written(&name, written),
-                Some(Ok((ip, _))) = self.answers.join_next() => {
+                Some(Ok((ip, given_back))) = self.answers.join_next() => {
                     self.asked.remove(&ip);
+                    if given_back {
+                        // Not to be shown once more before that is heard.
+                        self.read_leases(Changes::Of([ip].into())).await;
+                    }
                     self.board.answered(ip);
                 }
                 Some(notice) = self.session.notices.recv() => self.show(&notice).await,
@@ -261,8 +268,7 @@ impl Keeper {
         }
     }
 
-    async fn read_leases(&mut self, feed: &LeaseFeed) {
-        let changes = feed.take();
+    async fn read_leases(&mut self, changes: Changes) {
         let read = match &changes {
             Changes::All => leases::all(&self.session.core).await.map(|all| self.board.set_holdings(&all)),
             Changes::Of(ips) => leases::of(&self.session.core, ips).await.map(|some| {
@@ -278,13 +284,16 @@ impl Keeper {
             }
             Err(fault) => {
                 debug!("{fault}");
-                feed.tell(changes);
+                self.session.feed.tell(changes);
                 sleep(CORE_AGAIN).await;
             }
         }
     }
 
     async fn hear(&mut self, heard: Heard) {
+        if let Some(word) = heard.word() {
+            self.note_word(word);
+        }
         match heard {
             Heard::Status(change) => return self.hear_status(change),
             Heard::Agent(change) => self.hear_agent(change),
@@ -309,7 +318,7 @@ impl Keeper {
                 warn!("HostStatus {name}: {why}");
                 self.board.set_unreadable(&name);
             }
-            Change::Broken(why) => debug!("HostStatus objects are not watched: {why}"),
+            Change::Broken(_) => {}
         }
     }
 
@@ -317,20 +326,18 @@ impl Keeper {
         match change {
             Change::Is(object) => self.board.set_endpoint(object),
             Change::Gone(object) => self.board.remove_endpoint(&object.name_any()),
-            Change::Begins => {}
             Change::All(all) => {
                 self.known.endpoints = true;
                 self.board.set_endpoints(all);
             }
             Change::Unreadable(name, why) => warn!("HostEndpoint {name} is not shown: {why}"),
-            Change::Broken(why) => debug!("HostEndpoints are not watched: {why}"),
+            Change::Begins | Change::Broken(_) => {}
         }
     }
 
     fn hear_agent(&mut self, change: Change<ClusterAgent>) {
         match change {
             Change::Is(object) => drop(self.agents.insert(object.name_any(), object)),
-            Change::Begins => {}
             Change::Gone(object) => {
                 let name = object.name_any();
                 self.agents.remove(&name);
@@ -343,9 +350,23 @@ impl Keeper {
                 self.agents = all.into_iter().map(|object| (object.name_any(), object)).collect();
             }
             Change::Unreadable(name, why) => warn!("ClusterAgent {name}: {why}"),
-            Change::Broken(why) => debug!("ClusterAgents are not watched: {why}"),
+            Change::Begins | Change::Broken(_) => {}
         }
         self.board.set_agents(&self.agents);
+    }
+
+    /// Says once that the API server is missed, and once that it is back.
+    fn note_word(&mut self, word: Result<(), &str>) {
+        match word {
+            Err(why) if !self.missed => {
+                warn!(
+                    "the API server is missed: {why}; leases are served, and objects follow when it is back"
+                );
+            }
+            Ok(()) if self.missed => info!("the API server answers again"),
+            _ => {}
+        }
+        self.missed = word.is_err();
     }
 
     fn note_known(&mut self) {

@@ -48,6 +48,27 @@ pub enum Heard {
     Status(Change<HostStatus>),
 }
 
+impl Heard {
+    /// Whether this is a word of the API server, or why there is none; none: neither.
+    pub fn word(&self) -> Option<Result<(), &str>> {
+        match self {
+            Self::Agent(change) => change.word(),
+            Self::Endpoint(change) => change.word(),
+            Self::Status(change) => change.word(),
+        }
+    }
+}
+
+impl<K> Change<K> {
+    fn word(&self) -> Option<Result<(), &str>> {
+        match self {
+            Self::Begins => None,
+            Self::Broken(why) => Some(Err(why)),
+            Self::Is(_) | Self::Gone(_) | Self::All(_) | Self::Unreadable(..) => Some(Ok(())),
+        }
+    }
+}
+
 /// All three watches.
 pub type Watches = SelectAll<BoxStream<'static, Heard>>;
 
