@@ -14,8 +14,8 @@ use super::objects::HostStatus;
 use crate::http::WriteCounts;
 
 /// The most writes in any second that one agent asks of the API server: 10,000 new leases, at two
-/// writes each, are shown within 55 s.
-pub const WRITES_PER_SECOND: u32 = 400;
+/// writes each, are shown within 45 s.
+pub const WRITES_PER_SECOND: u32 = 500;
 
 /// Writes under way at one time.
 pub const IN_FLIGHT: usize = 32;
