@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use xdhcpd_common::frame::bootp;
 
-use crate::frames::{FrameBuilder, Reply};
+use crate::frames::{EVERYBODY, FrameBuilder, Reply};
 use crate::tap::Tap;
 use crate::wait::SOON;
 
@@ -91,4 +91,19 @@ pub fn obtain(tap: &Tap, mac: [u8; 6], change: impl Fn(FrameBuilder) -> FrameBui
     let request = from_client(message::REQUEST, mac).option(50, &address(&offer).octets());
     let ack = ask(tap, &change(request.option(54, &server)))?;
     Ok([offer, ack])
+}
+
+/// A REQUEST of a client that renews its lease (RENEWING), or begins to rebind it: by a broadcast
+/// frame, for hardware addresses of servers are not known here.
+pub fn renewal(mac: [u8; 6], ip: Ipv4Addr, server: [u8; 4]) -> FrameBuilder {
+    with_address(message::REQUEST, mac, ip, server)
+}
+
+/// A RELEASE of a client's address.
+pub fn release(mac: [u8; 6], ip: Ipv4Addr, server: [u8; 4]) -> FrameBuilder {
+    with_address(message::RELEASE, mac, ip, server).option(54, &server)
+}
+
+fn with_address(kind: u8, mac: [u8; 6], ip: Ipv4Addr, server: [u8; 4]) -> FrameBuilder {
+    from_client(kind, mac).unicast(ip.octets(), server).with(|frame| frame.destination = EVERYBODY)
 }

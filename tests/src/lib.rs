@@ -16,6 +16,7 @@
 //! - [`breakers`], [`corpus`]: frames that have broken servers, and the files they are kept in
 //! - [`fuzzed`]: what must hold whatever bytes come in
 //! - [`random`]: numbers from a seed
+//! - [`host_status`]: what the objects of an agent say, all together
 //! - [`kube`]: a real Kubernetes API server, and users with rights of their own
 //! - [`built`]: where what was built and fetched lies
 //! - [`cluster_agent`]: the real agent of a ClusterAgent; [`events`]: what it tells beside the object
@@ -38,6 +39,7 @@ pub mod exchange;
 pub mod frames;
 pub mod fuzzed;
 pub mod guest;
+pub mod host_status;
 pub mod http;
 pub mod kube;
 pub mod netns;
