@@ -37,3 +37,4 @@ pub mod report;
 pub mod run;
 pub mod server;
 pub mod sources;
+pub mod supervise;
