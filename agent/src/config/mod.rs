@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 
 mod addresses;
 mod classes;
@@ -32,6 +33,7 @@ mod network;
 mod options;
 mod placement;
 mod problems;
+mod quantities;
 mod reservations;
 mod scalars;
 mod source;
@@ -275,7 +277,8 @@ pub struct FastPath {
 }
 
 /// The XDP mode that the operator wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FastPathMode {
     /// Native where the driver has it (never on veth), generic otherwise.
     #[default]
@@ -289,7 +292,8 @@ pub enum FastPathMode {
 }
 
 /// The level of the XDP program's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum KernelLog {
     /// Nothing, at no cost.
     #[default]
@@ -315,7 +319,7 @@ pub struct Leases {
     pub horizon: u32,
 }
 
-/// The loader's restart rule.
+/// The loader: its restart rule, and what it may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loader {
     /// The least time between two starts.
@@ -324,6 +328,10 @@ pub struct Loader {
     pub window: Duration,
     /// More failures in a row than this are fatal.
     pub max_failures: u32,
+    /// CPU time, in thousandths of a CPU; none: no limit.
+    pub cpu: Option<u32>,
+    /// Memory, in bytes; none: no limit.
+    pub memory: Option<u64>,
 }
 
 /// Budgets of what goes up to the agent, in messages a second.

@@ -15,7 +15,8 @@ use super::problems::{Problems, Report};
 use super::value::{Mapping, Node, Placed};
 use super::yaml::{self, MAX_TEXT};
 use super::{
-    Config, FastPath, FastPathMode, KernelLog, Leases, Limits, Loader, Log, Network, durations, scalars,
+    Config, FastPath, FastPathMode, KernelLog, Leases, Limits, Loader, Log, Network, durations, quantities,
+    scalars,
 };
 
 /// Each network has its maps' entries, its pool and its metrics.
@@ -233,7 +234,8 @@ fn read_leases(root: &Mapping<'_>, report: &mut Report) -> Leases {
 }
 
 fn read_loader(root: &Mapping<'_>, report: &mut Report) -> Loader {
-    let loader = section(root, "loader", &["minInterval", "window", "maxFailures"], report);
+    let known = ["minInterval", "window", "maxFailures", "cpu", "memory"];
+    let loader = section(root, "loader", &known, report);
     let loader = loader.as_ref();
     Loader {
         min_interval: loader
@@ -245,6 +247,8 @@ fn read_loader(root: &Mapping<'_>, report: &mut Report) -> Loader {
         max_failures: loader
             .and_then(|loader| loader.read("maxFailures", report, scalars::integer(LOADER_FAILURES)))
             .unwrap_or(3),
+        cpu: loader.and_then(|loader| loader.read("cpu", report, quantities::cpu)),
+        memory: loader.and_then(|loader| loader.read("memory", report, quantities::memory)),
     }
 }
 

@@ -187,7 +187,7 @@ mod tests {
             }],
             "networks": [{"name": "rack2", "interface": "eth2", "subnet": "10.9.1.0/24", "reservedOnly": true}],
             "fastPath": {"mode": "generic", "log": "info"}, "leases": {"horizon": 3},
-            "loader": {"minInterval": "1m", "window": "5m", "maxFailures": 2},
+            "loader": {"minInterval": "1m", "window": "5m", "maxFailures": 2, "cpu": 1, "memory": "64Mi"},
             "limits": {"clientPerSecond": 5, "interfacePerSecond": 6},
             "http": {"listen": "127.0.0.1:9168"}, "log": {"level": "debug", "format": "json"},
         });

@@ -57,6 +57,10 @@ fn the_agents_sections() {
             "loader.maxFailures: expected a whole number from 0 to 1000, found the number -1",
         ),
         (
+            "loader: {memory: 64}",
+            "loader.memory: expected an amount of memory such as 64Mi, from 16Mi to 1024Ti, found the number 64",
+        ),
+        (
             "limits: {clientPerSecond: 0}",
             "limits.clientPerSecond: expected a whole number from 1 to 1000000, found the number 0",
         ),

@@ -19,7 +19,7 @@ pub struct AgentSettings {
     /// How far ahead leases are written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leases: Option<LeaseSettings>,
-    /// When the loader is started again.
+    /// When the loader is started again, and what it may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loader: Option<LoaderSettings>,
     /// Budgets of what goes up to the agent.
@@ -77,7 +77,7 @@ pub struct LeaseSettings {
     pub horizon: Option<u32>,
 }
 
-/// When the loader is started again.
+/// When the loader is started again, and what it may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoaderSettings {
@@ -93,6 +93,14 @@ pub struct LoaderSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1000))]
     pub max_failures: Option<u32>,
+    /// CPU time, as in 500m; absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "patterns::maybe_quantity")]
+    pub cpu: Option<serde_json::Value>,
+    /// Memory, as in 64Mi; absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "patterns::maybe_quantity")]
+    pub memory: Option<serde_json::Value>,
 }
 
 /// Budgets of what goes up to the agent, in messages a second.

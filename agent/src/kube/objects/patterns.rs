@@ -90,6 +90,11 @@ pub fn maybe_hex(_: &mut SchemaGenerator) -> Schema {
     maybe("([0-9A-Fa-f]{2}:?)*", 3072)
 }
 
+/// `500m`, `64Mi`, or a number.
+pub fn maybe_quantity(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "nullable": true, "x-kubernetes-int-or-string": true })
+}
+
 /// What `ranges` lists: a text, or a range for the members of one class.
 pub fn ranges(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
