@@ -8,6 +8,8 @@
 //! - [`http`], [`control`], [`report`]: what is asked of a running agent, and the answers;
 //!   [`lease_feed`]: which leases changed, for whoever shows them elsewhere; [`conditions`]: what the
 //!   agent waits for before it is ready
+//! - [`loader`]: the process that loads the XDP program and keeps it attached; [`supervise`]: child
+//!   processes, of which that is the first; [`privileges`]: what either may still do
 //! - [`server`]: the slow path's sockets and gate; [`fastpath`]: the kernel's side of things
 //! - [`endpoint`]: whether a BMC answers at an address, and what it says of its machine
 //! - [`engine`]: what a request means: (table, request, now) → reply and effects, and no more
@@ -31,8 +33,10 @@ pub mod http;
 pub mod kube;
 pub mod lease;
 pub mod lease_feed;
+pub mod loader;
 mod netlink;
 pub mod notices;
+mod privileges;
 pub mod report;
 pub mod run;
 pub mod server;

@@ -7,7 +7,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::io::retry_on_intr;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
+};
 
 /// `NLMSG_ERROR`: a refusal, or with error 0 the word that a change is made.
 const ERROR: u16 = 2;
@@ -23,6 +26,8 @@ const INTERRUPTED: u16 = 0x10;
 const DUMP: u16 = 0x300;
 /// `NLM_F_EXCL` and `NLM_F_CREATE`: what is there already is left as it is.
 pub(crate) const CREATE: u16 = 0x600;
+/// `RTMGRP_LINK`: news of interfaces.
+const LINK_NEWS: u32 = 1;
 /// Length of `struct nlmsghdr`.
 const HEADER: usize = 16;
 /// Length of `struct nlattr`.
@@ -64,6 +69,22 @@ pub(crate) fn change(kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
         return Err(unexpected());
     }
     message.outcome()
+}
+
+/// A socket that is readable when an interface was made, changed or removed.
+pub(crate) fn interface_changes() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+    bind(&socket, &SocketAddrNetlink::new(0, LINK_NEWS))?;
+    Ok(socket)
+}
+
+/// Drops what was said of them so far: who looks at the interfaces themselves need not read it.
+pub(crate) fn forget_changes(socket: &OwnedFd) {
+    // What came in while the socket was full is lost, which is an error of its own, said once.
+    while !matches!(recv(socket, [0_u8; 1].as_mut_slice(), RecvFlags::empty()), Err(error) if error != rustix::io::Errno::NOBUFS)
+    {
+    }
 }
 
 /// One attempt; none: the list changed while it was made.

@@ -29,6 +29,8 @@ pub enum What {
     AddressDeclined,
     /// Another DHCP server answered on one of our wires.
     OtherServer,
+    /// The loader is not started again.
+    LoaderGaveUp,
 }
 
 impl fmt::Display for Notice {

@@ -9,6 +9,7 @@ mod crds;
 mod detach;
 mod failure;
 mod leases;
+mod loader;
 mod logging;
 mod offline;
 mod output;
@@ -51,6 +52,7 @@ enum Command {
     Stats(stats::Arguments),
     Release(release::Arguments),
     Detach(detach::Arguments),
+    Loader(loader::Arguments),
     Crds(crds::Arguments),
 }
 
@@ -81,6 +83,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Stats(arguments) => block_on(stats::stats(&arguments)),
         Command::Release(arguments) => block_on(release::release(&arguments)),
         Command::Detach(arguments) => block_on(detach::detach(&arguments)),
+        Command::Loader(arguments) => loader::loader(&arguments),
         Command::Crds(arguments) => crds::crds(&arguments),
     }
 }

@@ -9,24 +9,25 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use aya::programs::links::{FdLink, LinkError, LinkInfo, PinnedLink};
+use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::xdp::XdpLink;
-use aya::programs::{ProgramError, Xdp, XdpMode, loaded_links, loaded_programs};
+use aya::programs::{ProgramError, Xdp, XdpMode};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
 
 use super::device::{self, Driver};
 use super::error::FastPathError;
 use super::link;
-use super::netlink::{self, Attached, Hook};
+use super::netlink::{self, Hook};
 use super::pins::Pins;
+use super::strangers::Strangers;
 use crate::config::FastPathMode;
 
 /// Why the program is not on an interface.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttachError {
     /// Somebody else was there first.
-    #[error("another XDP program is attached: {name} (id {id}); {remedy}")]
-    Occupied { name: String, id: u32, remedy: String },
+    #[error("another XDP program is attached: {0}")]
+    Occupied(String),
     /// Another interface's pin would have the same path.
     #[error("its pin would be that of another interface: their names differ only in `.` and `_`")]
     SameName,
@@ -114,8 +115,15 @@ impl Place {
 
 impl Attachment {
     /// Puts the program on an interface.
-    pub fn make(program: &mut Xdp, pins: &Pins, name: &str, index: u32, wanted: FastPathMode) -> Self {
-        let state = attach(program, pins, name, index, wanted);
+    pub fn make(
+        program: &mut Xdp,
+        pins: &Pins,
+        name: &str,
+        wanted: FastPathMode,
+        strangers: &Strangers,
+    ) -> Self {
+        let index = interface_index(name).unwrap_or(0);
+        let state = attach(program, pins, name, index, wanted, strangers);
         match &state {
             Ok(place) => tracing::info!(interface = name, mode = place.name(), "XDP program in place"),
             Err(error) => tracing::warn!(interface = name, %error, "the agent alone answers here"),
@@ -124,20 +132,20 @@ impl Attachment {
     }
 
     /// An interface that cannot have a pin of its own.
-    pub fn same_name(name: &str, index: u32, wanted: FastPathMode) -> Self {
-        Self { name: name.to_owned(), index, wanted, state: Err(AttachError::SameName) }
+    pub fn same_name(name: &str, wanted: FastPathMode) -> Self {
+        Self { name: name.to_owned(), index: 0, wanted, state: Err(AttachError::SameName) }
     }
 
     /// Puts the program back where it went missing: the interface came back, perhaps with another
     /// index, or somebody removed the pin. Whether anything was changed.
-    pub fn check(&mut self, program: &mut Xdp, pins: &Pins) -> bool {
+    pub fn check(&mut self, program: &mut Xdp, pins: &Pins, strangers: &Strangers) -> bool {
         if self.wanted == FastPathMode::Off || matches!(self.state, Err(AttachError::SameName)) {
             return false;
         }
         let index = interface_index(&self.name).unwrap_or(0);
         let is_new = index != self.index;
         let needs_nothing = match &self.state {
-            Ok(_) => held(pins, &self.name, index).is_some(),
+            Ok(_) => held(pins, &self.name).is_some(),
             // Asking again would only make the driver stop and start.
             Err(error) => error.is_lasting() && !is_new,
         };
@@ -145,7 +153,7 @@ impl Attachment {
             return false;
         }
         let problem = self.state.as_ref().err().map(ToString::to_string);
-        self.state = attach(program, pins, &self.name, index, self.wanted);
+        self.state = attach(program, pins, &self.name, index, self.wanted, strangers);
         self.index = index;
         match &self.state {
             Ok(place) => {
@@ -167,7 +175,8 @@ impl Attachment {
 /// Where the program is that the pinned link of this interface attaches to it; none: it does not.
 ///
 /// The interface is asked too, because a link of another network namespace may have the same index.
-fn held(pins: &Pins, name: &str, index: u32) -> Option<Place> {
+pub(super) fn held(pins: &Pins, name: &str) -> Option<Place> {
+    let index = interface_index(name).ok()?;
     let link = link::pinned(&pins.link(name)).ok()??;
     if link.interface != index {
         return None;
@@ -195,6 +204,7 @@ fn attach(
     name: &str,
     index: u32,
     wanted: FastPathMode,
+    strangers: &Strangers,
 ) -> Result<Place, AttachError> {
     let pin_path = pins.link(name);
     let driver = Driver::of(name);
@@ -209,14 +219,14 @@ fn attach(
         return Err(AttachError::NoInterface);
     }
     leave_vlan_tags(name);
-    if let Some(place) = adopt(program, pins, name, index, places) {
+    if let Some(place) = adopt(program, pins, name, places) {
         return Ok(place);
     }
     link::remove(&pin_path)?;
-    expect_vacant(index)?;
+    expect_vacant(index, strangers)?;
     let mut refusals = Vec::new();
     for place in places {
-        match create(program, index, *place).and_then(|link| pin(link, &pin_path)) {
+        match create(program, index, *place, strangers).and_then(|link| pin(link, &pin_path)) {
             Ok(()) => {
                 if !refusals.is_empty() {
                     tracing::info!(interface = name, ?refusals, "the driver takes no XDP program");
@@ -248,8 +258,8 @@ fn places(wanted: FastPathMode, driver: Option<&Driver>) -> &'static [Place] {
 
 /// Gives the pinned link the new program, where the link is on this interface and in one of these
 /// places; none: it has to be made anew.
-fn adopt(program: &mut Xdp, pins: &Pins, name: &str, index: u32, places: &[Place]) -> Option<Place> {
-    let place = held(pins, name, index).filter(|place| places.contains(place))?;
+fn adopt(program: &mut Xdp, pins: &Pins, name: &str, places: &[Place]) -> Option<Place> {
+    let place = held(pins, name).filter(|place| places.contains(place))?;
     match replace(program, pins, name) {
         Ok(()) => Some(place),
         Err(error) => {
@@ -269,9 +279,9 @@ fn replace(program: &mut Xdp, pins: &Pins, name: &str) -> Result<(), String> {
 }
 
 /// Makes a new link.
-fn create(program: &mut Xdp, index: u32, place: Place) -> Result<FdLink, AttachError> {
+fn create(program: &mut Xdp, index: u32, place: Place, strangers: &Strangers) -> Result<FdLink, AttachError> {
     let mode = place.mode().unwrap_or_default();
-    let id = program.attach_to_if_index(index, mode).map_err(|error| refusal(index, &error))?;
+    let id = program.attach_to_if_index(index, mode).map_err(|error| refusal(index, &error, strangers))?;
     let link = program.take_link(id).map_err(|error| AttachError::Refused(chain(&error)))?;
     // Where the kernel has no links aya attaches without one; that ends with this value.
     FdLink::try_from(link).map_err(|_no_link| AttachError::NoLinks)
@@ -283,7 +293,7 @@ fn pin(link: FdLink, path: &Path) -> Result<(), AttachError> {
 }
 
 /// Why attaching failed.
-fn refusal(index: u32, error: &ProgramError) -> AttachError {
+fn refusal(index: u32, error: &ProgramError, strangers: &Strangers) -> AttachError {
     let errno = match error {
         ProgramError::SyscallError(call) => call.io_error.raw_os_error(),
         _ => None,
@@ -293,7 +303,7 @@ fn refusal(index: u32, error: &ProgramError) -> AttachError {
         Some(libc::ENODEV) => AttachError::NoInterface,
         // Somebody came in between.
         Some(libc::EBUSY | libc::EEXIST) => {
-            expect_vacant(index).err().unwrap_or_else(|| AttachError::Refused(chain(error)))
+            expect_vacant(index, strangers).err().unwrap_or_else(|| AttachError::Refused(chain(error)))
         }
         _ => AttachError::Refused(chain(error)),
     }
@@ -314,45 +324,12 @@ fn chain(error: &dyn Error) -> String {
 }
 
 /// Checks that no program is on the interface.
-fn expect_vacant(index: u32) -> Result<(), AttachError> {
-    let attached = match netlink::attached(index) {
-        Ok(None) => return Ok(()),
-        Ok(Some(attached)) => attached,
-        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return Err(AttachError::NoInterface),
-        Err(error) => return Err(AttachError::Refused(error.to_string())),
-    };
-    let id = attached.program;
-    let name = loaded_programs()
-        .filter_map(Result::ok)
-        .find(|program| program.id() == id)
-        .and_then(|program| program.name_as_str().map(str::to_owned))
-        .unwrap_or_else(|| "(without a name)".to_owned());
-    Err(AttachError::Occupied { name, id, remedy: remedy(index, attached) })
-}
-
-/// Which command takes another's program off an interface.
-///
-/// Looking through all links takes CAP_SYS_ADMIN, which the agent may well not have.
-fn remedy(index: u32, attached: Attached) -> String {
-    let interface = interface_name(index);
-    let is_wanted = |link: &Result<LinkInfo, LinkError>| match link {
-        Ok(link) => link.program_id() == attached.program,
-        // Links come and go while they are looked through.
-        Err(LinkError::SyscallError(call)) => call.io_error.raw_os_error() != Some(libc::ENOENT),
-        Err(_) => true,
-    };
-    match loaded_links().find(is_wanted) {
-        Some(Ok(link)) => format!("`bpftool link detach id {}` removes it", link.id()),
-        Some(Err(_)) => format!("`bpftool net show dev {interface}` shows how it is attached"),
-        None => {
-            // Without the place, ip takes off only what is where the driver would have it.
-            let place = match attached.hook {
-                Hook::Native => "xdpdrv",
-                Hook::Generic => "xdpgeneric",
-                Hook::Other => "xdp",
-            };
-            format!("`ip link set dev {interface} {place} off` removes it")
-        }
+fn expect_vacant(index: u32, strangers: &Strangers) -> Result<(), AttachError> {
+    match netlink::attached(index) {
+        Ok(None) => Ok(()),
+        Ok(Some(attached)) => Err(AttachError::Occupied(strangers.describe(index, attached))),
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Err(AttachError::NoInterface),
+        Err(error) => Err(AttachError::Refused(error.to_string())),
     }
 }
 
@@ -403,7 +380,7 @@ mod tests {
     #[test]
     fn an_interface_that_is_not_there_is_said_to_be_missing() {
         let missing = u32::MAX >> 1;
-        assert!(matches!(expect_vacant(missing), Err(AttachError::NoInterface)));
+        assert!(matches!(expect_vacant(missing, &Strangers::default()), Err(AttachError::NoInterface)));
         assert_eq!(interface_name(missing), format!("if{missing}"));
         assert!(interface_index("nosuch0").is_err());
     }

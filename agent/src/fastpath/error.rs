@@ -20,6 +20,12 @@ pub enum FastPathError {
         /// What was looked for.
         what: &'static str,
     },
+    /// The agent's maps are gone.
+    #[error("the agent's map {map} is not pinned (any more): a restart of the agent makes it again")]
+    Unpinned {
+        /// The first that is missing.
+        map: &'static str,
+    },
     /// Nothing can be pinned.
     #[error(
         "{path} is no BPF file system and mounting one there failed ({error}); run `mount -t bpf bpf {path}`",

@@ -1,9 +1,10 @@
-//! Bringing the built object into the kernel, on maps that may already be there.
+//! Bringing the built object into the kernel: its maps, for the agent, where they are not there
+//! already; its program on those maps, for the loader.
 //!
 //! Pinned maps are adopted as they are. `LEASES` alone may be too small for the configuration; it
-//! is then moved aside, the new program starts on a larger, empty one, and once no old
-//! program runs any more the entries are carried over. In between, requests go up to the
-//! agent; a crash at any point leaves the old map pinned, and the next start carries on.
+//! is then moved aside, a larger, empty one takes its place, and once no program runs on the old one any
+//! more the entries are carried over. In between, requests go up to the agent; a crash at any
+//! point leaves the old map pinned, and the next start carries on.
 
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
@@ -38,30 +39,55 @@ pub fn is_built() -> bool {
     !OBJECT.is_empty()
 }
 
-/// Loads the program on the pinned maps, which are made where they are missing.
-pub(super) fn load(pins: &Pins, log: KernelLog, addresses: u32) -> Result<Ebpf, FastPathError> {
+/// Makes the maps that are missing, for so many addresses, and checks those that are there.
+pub(super) fn make_maps(pins: &Pins, addresses: u32) -> Result<(), FastPathError> {
     if !is_built() {
         return Err(FastPathError::NoProgram);
     }
-    raise_memory_limit();
     pins.prepare()?;
     layout::adopt(pins)?;
     let entries = lease_entries(addresses);
     make_room(pins, entries)?;
+    if missing(pins).is_none() {
+        return Ok(());
+    }
+    // What is not pinned of this goes again: its program's own log and globals.
+    with_maps(pins).map_max_entries("LEASES", entries).load(OBJECT)?;
+    Ok(())
+}
 
+/// Loads the program on the pinned maps.
+pub(super) fn load(pins: &Pins, log: KernelLog) -> Result<Ebpf, FastPathError> {
+    if !is_built() {
+        return Err(FastPathError::NoProgram);
+    }
+    // Maps made here would be others than the agent's.
+    if let Some(map) = missing(pins) {
+        return Err(FastPathError::Unpinned { map });
+    }
     let level = kernel_log::threshold(log);
-    let paths = SHAPES.map(|shape| (shape.name, pins.map(shape.name)));
-    let mut loader = EbpfLoader::new();
-    loader.verifier_log_level(VerifierLogLevel::STATS).map_max_entries("LEASES", entries);
+    let mut loader = with_maps(pins);
+    loader.verifier_log_level(VerifierLogLevel::STATS);
     for threshold in [aya_log::LEVEL, LOG_LEVEL] {
         loader.override_global(threshold, &level, false);
-    }
-    for (name, path) in &paths {
-        loader.map_pin_path(name, path.as_path());
     }
     let mut ebpf = loader.load(OBJECT)?;
     program(&mut ebpf)?.load()?;
     Ok(ebpf)
+}
+
+/// A loader that takes the pinned maps, and pins those that it makes.
+fn with_maps(pins: &Pins) -> EbpfLoader<'static> {
+    let mut loader = EbpfLoader::new();
+    for shape in &SHAPES {
+        loader.map_pin_path(shape.name, pins.map(shape.name));
+    }
+    loader
+}
+
+/// A map that is not pinned.
+fn missing(pins: &Pins) -> Option<&'static str> {
+    SHAPES.iter().map(|shape| shape.name).find(|name| !pins.map(name).exists())
 }
 
 /// The program inside a loaded object.
@@ -123,7 +149,7 @@ fn lease_entries(addresses: u32) -> u32 {
 }
 
 /// Lets this process lock the memory of maps, which kernels before 5.11 charge to it.
-fn raise_memory_limit() {
+pub(super) fn raise_memory_limit() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let unlimited = Rlimit { current: None, maximum: None };
     if let Err(error) = setrlimit(Resource::Memlock, unlimited) {

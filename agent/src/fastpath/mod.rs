@@ -1,13 +1,14 @@
 //! The kernel's side of things: the XDP program, its links and its maps. The only module that
 //! knows aya.
 //!
-//! [`FastPath`] is the agent's handle: it loads the program, attaches it, adopts what an earlier
-//! agent pinned, and reads and writes the maps. [`Pinned`] looks at the same maps while no agent
+//! Two handles, for two processes. [`FastPath`] is the agent's: the maps, made or adopted from what an
+//! earlier agent pinned, to be read and written. [`Program`] is the loader's: the program on those
+//! maps, loaded, attached and kept attached. [`Pinned`] looks at the same maps while no agent
 //! runs, and [`detach`] takes everything away.
 //!
-//! Promises: dropping a [`FastPath`] changes nothing in the kernel, known clients are answered on.
-//! A start replaces the program of an attached interface without a gap. If a start fails as a
-//! whole, the links are removed: a program whose maps nobody can change must not answer.
+//! Promises: dropping either handle changes nothing in the kernel, known clients are answered on.
+//! A [`Program`] takes the place of an older one on an attached interface without a gap. If the maps
+//! cannot be opened, the links are removed: a program whose maps nobody can change must not answer.
 //!
 //! Never here: deciding what goes into a map.
 //!
@@ -25,13 +26,14 @@ mod maps;
 mod netlink;
 mod pinned;
 mod pins;
+mod program;
 mod settle;
+mod strangers;
 mod sys;
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use aya::Ebpf;
 use aya::maps::{Map, MapData, RingBuf};
 use xdhcpd_common::counters::Counters;
 use xdhcpd_common::maps::{Event, Lease, LeaseKey, Server, Template, Wire};
@@ -39,12 +41,13 @@ use xdhcpd_common::maps::{Event, Lease, LeaseKey, Server, Template, Wire};
 pub use error::FastPathError;
 pub use load::is_built;
 pub use pinned::{Detached, Pinned, detach};
+pub use program::Program;
+pub use strangers::Strangers;
 
-use self::attach::{Attachment, Place};
+use self::attach::Place;
 use self::maps::Maps;
 use self::pins::Pins;
 use self::settle::Barrier;
-use crate::config::{FastPathMode, KernelLog};
 
 /// The most events that one call of [`FastPath::drain`] hands out, so that a flood of renewals
 /// does not keep the agent from everything else.
@@ -69,88 +72,54 @@ pub fn checks_udp(interface: &str) -> bool {
     device::Driver::of(interface).is_some_and(|driver| driver.is_physical())
 }
 
-/// The loaded program and its maps.
+/// Makes this process ready for BPF as far as that takes more than the capabilities it keeps: the BPF
+/// file system is mounted if need be, and the memory of maps may be locked.
+pub fn prepare() -> Result<(), FastPathError> {
+    load::raise_memory_limit();
+    pins::mount_bpffs()
+}
+
+/// The maps, of which the agent alone says what is in them.
 pub struct FastPath {
     pins: Pins,
-    ebpf: Ebpf,
     maps: Maps,
     events: RingBuf<MapData>,
-    log: Option<kernel_log::Reader>,
-    attachments: Vec<Attachment>,
     barrier: Barrier,
 }
 
 impl FastPath {
-    /// Loads the program for the agent of this name and attaches it to these interfaces (name,
-    /// index and mode), adopting what is pinned.
+    /// Opens the maps of the agent of this name: those that are pinned, or new ones.
     ///
-    /// `capacity` is how many addresses there are to lease. One interface that cannot have the
-    /// program does not stop the others: see [`FastPath::status`]. An interface with the mode
-    /// `off`, or not named at all, loses the program that it may still have.
-    pub fn start(
-        name: &str,
-        log: KernelLog,
-        capacity: u32,
-        interfaces: &[(String, u32, FastPathMode)],
-    ) -> Result<Self, FastPathError> {
+    /// `capacity` is how many addresses there are to lease. Where the pinned map of leases is too small
+    /// for them, its entries are carried over into a larger one; the program is taken off meanwhile,
+    /// because it has the old one, and it is the loader who brings it back. Nobody else may have a
+    /// [`Program`] of this name at that time.
+    pub fn open(name: &str, capacity: u32) -> Result<Self, FastPathError> {
         let pins = Pins::new(name);
-        Self::try_start(pins.clone(), log, capacity, interfaces).inspect_err(|_| {
+        Self::try_open(pins.clone(), capacity).inspect_err(|_| {
             if let Err(error) = attach::remove_others(&pins, &[]) {
                 tracing::warn!(%error, "an older program may still answer");
             }
         })
     }
 
-    fn try_start(
-        pins: Pins,
-        log: KernelLog,
-        capacity: u32,
-        interfaces: &[(String, u32, FastPathMode)],
-    ) -> Result<Self, FastPathError> {
-        let mut ebpf = load::load(&pins, log, capacity)?;
+    fn try_open(pins: Pins, capacity: u32) -> Result<Self, FastPathError> {
+        load::make_maps(&pins, capacity)?;
         let mut maps = Maps::open(&pins)?;
         let events = open_events(&pins)?;
         let barrier = Barrier::new()?;
-        let log = kernel_log::Reader::of(&mut ebpf, log);
-        let program = load::program(&mut ebpf)?;
-        load::pin(program, &pins)?;
-
-        let names: Vec<&str> = interfaces.iter().map(|(name, ..)| name.as_str()).collect();
-        attach::remove_others(&pins, &names)?;
-        let mut attachments: Vec<Attachment> = Vec::with_capacity(interfaces.len());
-        for (name, index, mode) in interfaces {
-            let path = pins.link(name);
-            let taken = attachments.iter().any(|other| pins.link(&other.name) == path);
-            attachments.push(if taken {
-                Attachment::same_name(name, *index, *mode)
-            } else {
-                Attachment::make(program, &pins, name, *index, *mode)
-            });
-        }
         if load::is_moving(&pins) {
+            attach::remove_others(&pins, &[])?;
             barrier.wait();
             let entries = load::carry_over(&pins, maps.leases_mut())?;
             tracing::info!(entries, capacity = maps.leases().capacity(), "leases carried over");
         }
-        Ok(Self { pins, ebpf, maps, events, log, attachments, barrier })
+        Ok(Self { pins, maps, events, barrier })
     }
 
-    /// What became of the program on each interface, in the order they were given.
-    pub fn status(&self) -> Vec<InterfaceStatus> {
-        self.attachments.iter().map(InterfaceStatus::of).collect()
-    }
-
-    /// Puts the program back on interfaces that lost it; returns those (name and index), which may
-    /// have another index now, so that what serves them has to be written again.
-    pub fn check(&mut self) -> Result<Vec<(String, u32)>, FastPathError> {
-        let program = load::program(&mut self.ebpf)?;
-        let mut changed = Vec::new();
-        for attachment in &mut self.attachments {
-            if attachment.check(program, &self.pins) {
-                changed.push((attachment.name.clone(), attachment.index));
-            }
-        }
-        Ok(changed)
+    /// Where the program is on an interface, as the kernel says; by name, none: nowhere.
+    pub fn mode(&self, interface: &str) -> Option<&'static str> {
+        attach::held(&self.pins, interface).map(Place::name)
     }
 
     /// Writes a lease: a new entry, or in place of the one there is.
@@ -261,34 +230,12 @@ impl FastPath {
         self.events.as_fd().try_clone_to_owned()
     }
 
-    /// Readable when the program's own log has records; none where it logs nothing.
-    pub fn log_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.log.as_ref().map(kernel_log::Reader::fd)
-    }
-
-    /// Forwards the program's own log to the agent's (target `xdhcpd::kernel`).
-    pub fn drain_log(&mut self) {
-        if let Some(log) = &mut self.log {
-            log.drain();
-        }
-    }
-
     /// Returns once every program run that began before has ended, and its event can be read.
     ///
     /// This is what lets an address be taken back before it is given away: suspend, settle, drain
     /// the events, decide. It blocks for tens of milliseconds: suspend many, settle once.
     pub fn settle(&self) {
         self.barrier.wait();
-    }
-}
-
-impl InterfaceStatus {
-    fn of(attachment: &Attachment) -> Self {
-        let (place, problem) = match &attachment.state {
-            Ok(place) => (*place, None),
-            Err(error) => (Place::Nowhere, Some(error.to_string())),
-        };
-        Self { name: attachment.name.clone(), mode: place.name(), attached: place != Place::Nowhere, problem }
     }
 }
 
@@ -327,6 +274,7 @@ mod tests {
     fn the_handle_can_be_moved_to_another_thread() {
         fn is_send<T: Send>() {}
         is_send::<FastPath>();
+        is_send::<Program>();
         is_send::<Pinned>();
     }
 

@@ -135,7 +135,7 @@ fn file_name(name: &str) -> String {
 }
 
 /// Mounts the BPF file system where it is missing, as systemd does on most machines.
-fn mount_bpffs() -> Result<(), FastPathError> {
+pub(super) fn mount_bpffs() -> Result<(), FastPathError> {
     let path = Path::new(BPFFS);
     if is_bpffs(path) {
         return Ok(());

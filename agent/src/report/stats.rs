@@ -141,14 +141,15 @@ pub struct LoaderReport {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LoaderState {
-    /// Its program is loaded and looked after.
+    /// It runs.
     Running,
-    /// Not started: the fast path is off, or the agent is not running.
+    /// It does not: the fast path is off, or the agent is not running, or it left by itself and is
+    /// started again.
     #[default]
     Stopped,
-    /// Given up: the program cannot be had.
+    /// Given up: it cannot be had, or ended too often in a row.
     Fatal,
-    /// Ended from outside.
+    /// Ended by a signal; it is started again.
     Killed,
 }
 

@@ -11,8 +11,8 @@ use crate::config::Network;
 use crate::control::{Health, LeaseOf, LeasePage, LeaseQuery, PAGE, Question, Snapshot, UnknownNetwork};
 use crate::lease::{Lease, NetworkId, State};
 use crate::report::{
-    AgentAnswers, AgentReport, InterfaceReport, KernelReport, LeaseReport, LeaseState, LoaderReport,
-    LoaderState, NetworkReport, StatsReport,
+    AgentAnswers, AgentReport, InterfaceReport, KernelReport, LeaseReport, LeaseState, NetworkReport,
+    StatsReport,
 };
 
 use super::core::{Core, Counts};
@@ -101,7 +101,7 @@ impl Core {
             kernel: self.kernel_report(&counters),
             agent: self.agent_report(),
             networks: networks().map(|(id, network)| self.network_report(id, &network.name)).collect(),
-            loader: LoaderReport { state: self.loader_state(), restarts: 0 },
+            loader: self.loader_report(),
         };
         Snapshot {
             stats,
@@ -121,8 +121,8 @@ impl Core {
     }
 
     fn kernel_report(&self, counters: &Counters) -> KernelReport {
-        let interfaces = self.fast.as_ref().map(crate::fastpath::FastPath::status).unwrap_or_default();
-        let interfaces = interfaces
+        let interfaces = self
+            .interfaces()
             .into_iter()
             .map(|status| InterfaceReport {
                 name: status.name,
@@ -131,14 +131,6 @@ impl Core {
             })
             .collect();
         KernelReport::new(interfaces, counters)
-    }
-
-    fn loader_state(&self) -> LoaderState {
-        match (&self.fast, &self.fast_fault) {
-            (Some(_), _) => LoaderState::Running,
-            (None, Some(_)) => LoaderState::Fatal,
-            (None, None) => LoaderState::Stopped,
-        }
     }
 
     fn agent_report(&self) -> AgentReport {
@@ -157,11 +149,10 @@ impl Core {
     fn health(&self) -> Health {
         let mut problems: Vec<String> = self.disk.fault.iter().chain(&self.unserved).cloned().collect();
         let ready = problems.is_empty();
-        let statuses = self.fast.as_ref().map(crate::fastpath::FastPath::status).unwrap_or_default();
-        problems.extend(statuses.into_iter().filter_map(|status| {
+        problems.extend(self.interfaces().into_iter().filter_map(|status| {
             status.problem.map(|problem| format!("{}: {problem}; the agent answers alone there", status.name))
         }));
-        problems.extend(self.fast_fault.iter().cloned());
+        problems.extend(self.fast_fault.iter().cloned().chain(self.loader_problem()));
         Health { live: true, ready, problems }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::warn;
 use xdhcpd_common::maps::{self, Event, EventKind, LeaseKey};
 
 use crate::clock::{Moment, Now};
@@ -26,16 +26,16 @@ use super::adopt;
 use super::batch::Batch;
 use super::disk::Disk;
 use super::links::{Heard, Links};
+use super::loader::Loader;
 use super::outlets::Outlets;
 use super::own_address::OwnAddresses;
 use super::quiet::Quiet;
 use super::release::Releases;
 use super::reload::Reload;
-use super::start_fast_path;
 use super::take_back::Leaving;
 use super::warnings;
 
-/// How often the disk, the interfaces and the attachment of the program are looked at.
+/// How often the disk and the interfaces are looked at.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a search for templates that no entry uses is not repeated: it reads every entry.
@@ -53,6 +53,7 @@ pub struct Core {
     pub(super) fast: Option<FastPath>,
     /// Why there is no fast path, where there should be one.
     pub(super) fast_fault: Option<String>,
+    pub(super) loader: Loader,
     pub(super) links: Links,
     pub(super) counts: Counts,
     pub(super) outlets: Outlets,
@@ -90,13 +91,13 @@ pub struct Counts {
 }
 
 impl Core {
-    /// Opens the sockets, attaches the program, and brings table and kernel together.
+    /// Opens the sockets, has the program attached, and brings table and kernel together.
     ///
     /// What can stop the agent comes first: a start that fails leaves no program behind.
     pub(super) fn begin(&mut self, places: &[Place], now: Now) -> anyhow::Result<()> {
         let config = self.config.clone();
         self.open_links(&config, places)?;
-        (self.fast, self.fast_fault) = start_fast_path(&config, places);
+        self.start_fast_path(&config);
         if let Some(mut fast) = self.fast.take() {
             let begun = adopt::begin(&mut fast, &config, places, &mut self.table, now);
             let watched = begun.map_err(anyhow::Error::from).and_then(|engine| {
@@ -117,18 +118,6 @@ impl Core {
         }
         adopt::keep_to_horizons(&mut self.table, &HashSet::new());
         Ok(())
-    }
-
-    /// Goes on without the kernel. Program and maps are taken away: what nobody keeps up to date must
-    /// not answer, nor be adopted later.
-    pub(super) fn lose_fast_path(&mut self, fault: &anyhow::Error) {
-        self.fast = None;
-        let fault = format!("{fault:#}; the agent answers alone");
-        error!("{fault}");
-        self.fast_fault = Some(fault);
-        if let Err(fault) = crate::fastpath::detach(&self.config.name) {
-            error!("{fault}; the program may still answer: `xdhcpd detach --force` takes it away");
-        }
     }
 
     /// Runs until it is told to stop; then what came in is answered and the journal is closed.
@@ -201,7 +190,6 @@ impl Core {
         let Some(fast) = &mut self.fast else { return false };
         let mut events = std::mem::take(&mut self.events);
         let more = fast.drain(&mut events);
-        fast.drain_log();
         // What we write into an entry while the kernel renews it must not set the renewal back.
         let kept = events.iter().filter(|event| event.kind == EventKind::RENEWED);
         let fault = kept.filter_map(|event| fast.keep_renewal(event).err()).last();
@@ -361,16 +349,10 @@ impl Core {
     }
 
     /// Looks after what changes by itself: does the disk take leases again, are the interfaces still
-    /// where they were, is the program still attached, is there room for templates?
+    /// where they were, is there room for templates?
     fn look(&mut self) {
         let now = Now::read();
         self.try_disk_again(now);
-        if let Some(fast) = &mut self.fast
-            && let Err(fault) = fast.check()
-            && self.quiet.may_say("attachment", "")
-        {
-            warn!("{fault}");
-        }
         self.look_for_templates(now.moment);
         self.follow();
     }

@@ -93,10 +93,9 @@ impl Links {
         self.interfaces.retain(|served| keep(served.link.index()));
     }
 
-    /// Wakes up for the kernel's events and the program's log too.
+    /// Wakes up for the kernel's events too.
     pub fn watch_fast_path(&self, fast: &FastPath) -> io::Result<()> {
-        self.watch(fast.events_fd())?;
-        fast.log_fd().map_or(Ok(()), |log| self.watch(log))
+        self.watch(fast.events_fd())
     }
 
     fn watch(&self, fd: BorrowedFd<'_>) -> io::Result<()> {

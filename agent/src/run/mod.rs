@@ -1,6 +1,7 @@
 //! `xdhcpd run`: the agent's wiring. Starts its parts in order, and stops them in order.
 //!
 //! - the **core** ([`core`]) on a thread of its own: table, engine, journal, maps, sockets
+//! - the **loader**, a process of its own that [`crate::supervise`] looks after: the XDP program
 //! - the **HTTP** servers: on the unix socket, and on TCP if configured
 //! - with a ClusterAgent, what follows it and shows leases ([`cluster`])
 //! - the **signals**: SIGHUP reloads, SIGTERM and SIGINT stop
@@ -13,7 +14,9 @@ mod batch;
 pub mod cluster;
 pub mod core;
 mod disk;
+mod fast_path;
 mod links;
+mod loader;
 mod options;
 mod outlets;
 pub mod own_address;
@@ -27,8 +30,9 @@ mod take_back;
 mod tests;
 mod warnings;
 
-use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -41,13 +45,14 @@ use crate::clock::{Moment, Now};
 use crate::conditions::Conditions;
 use crate::config::{self, Config, FastPathMode};
 use crate::control;
-use crate::engine::served::Place;
-use crate::fastpath::FastPath;
+use crate::fastpath::Strangers;
 use crate::http;
 use crate::lease::{Journal, Loaded, Table};
+use crate::privileges;
 
 use self::core::Core;
 use self::links::Links;
+use self::loader::Loader;
 pub use self::options::{ConfigSource, RunOptions};
 use self::outlets::Outlets;
 use self::own_address::OwnAddresses;
@@ -56,8 +61,14 @@ pub use self::reload::{Prepared, Reload, prepare_config};
 /// New configurations that may wait for the core.
 const RELOADS: usize = 1;
 
+/// How long the loader's first word is waited for, before anybody can ask how things stand. Clients
+/// are answered meanwhile.
+const FIRST_WORD: Duration = Duration::from_secs(3);
+
 /// Runs the agent until a signal ends it. The log is started once it is known what is to be logged.
 pub fn run(options: &RunOptions, start_log: impl FnOnce(config::Log) -> Result<()>) -> Result<()> {
+    // First, while there is one thread.
+    let (loader, kept) = give_up_privileges(options);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let (prepared, cluster) = match &options.source {
@@ -69,7 +80,12 @@ pub fn run(options: &RunOptions, start_log: impl FnOnce(config::Log) -> Result<(
         };
         let witness = cluster.as_ref().and_then(cluster::Begun::witness);
         let started = match start_log(prepared.config.log) {
-            Ok(()) => start(options, prepared, cluster).await,
+            Ok(()) => {
+                if let Err(fault) = kept {
+                    warn!("no privileges are given up: {fault}");
+                }
+                start(options, (prepared, loader), cluster).await
+            }
             Err(fault) => Err(fault),
         };
         match (started, witness) {
@@ -94,7 +110,11 @@ struct Running {
 }
 
 /// All that can fail of a start.
-async fn start(options: &RunOptions, prepared: Prepared, cluster: Option<cluster::Begun>) -> Result<Running> {
+async fn start(
+    options: &RunOptions,
+    (prepared, loader): (Prepared, Loader),
+    cluster: Option<cluster::Begun>,
+) -> Result<Running> {
     // Before anything else is touched: whoever has the lease file is the agent of this name.
     let mut leases = open_journal(&prepared.config)?;
     if let Some(begun) = &cluster {
@@ -119,9 +139,13 @@ async fn start(options: &RunOptions, prepared: Prepared, cluster: Option<cluster
     };
     let stop = CancellationToken::new();
     let (configs, reloads) = mpsc::channel(RELOADS);
-    let core = start_core(prepared, leases, outlets.clone(), questions, reloads, stop.clone())?;
+    let loader_status = loader.status();
+    let core = start_core((prepared, loader), leases, outlets.clone(), questions, reloads, stop.clone())?;
+    // What is late comes all the same.
+    let _late = tokio::time::timeout(FIRST_WORD, loader::has_spoken(loader_status.clone())).await;
     let conditions = Conditions::default();
     let mut tasks = JoinSet::new();
+    tasks.spawn(loader::tell_when_given_up(loader_status, outlets.notices.clone()));
     if let Some(begun) = cluster {
         let wires = cluster::Wires {
             core: handle.clone(),
@@ -160,9 +184,28 @@ impl Running {
     }
 }
 
+/// Does what takes rights that are not needed again, and gives those up: also for the loader, which
+/// is told what they showed.
+fn give_up_privileges(options: &RunOptions) -> (Loader, io::Result<()>) {
+    let loader = Loader::new(Strangers::look());
+    // What is wrong with it is said when it is read for good.
+    let Ok(config) = options.load() else { return (loader, Ok(())) };
+    if config.fast_path.mode != FastPathMode::Off {
+        // Also said then.
+        let _refused = crate::fastpath::prepare();
+    }
+    let socket = options.socket(&config);
+    let mut files = vec![config.leases.dir.as_path()];
+    files.extend(socket.parent());
+    if let ConfigSource::File(path) = &options.source {
+        files.push(path);
+    }
+    (loader, privileges::keep_for_agent(&files))
+}
+
 /// The thread of the core, once it is ready to serve.
 fn start_core(
-    prepared: Prepared,
+    prepared: (Prepared, Loader),
     leases: (Journal, Loaded),
     outlets: Outlets,
     questions: mpsc::Receiver<control::Question>,
@@ -196,9 +239,13 @@ fn start_core(
 }
 
 /// The core, on interfaces that have the addresses it answers from.
-fn take_and_build(prepared: Prepared, leases: (Journal, Loaded), outlets: Outlets) -> Result<Core> {
+fn take_and_build(
+    (prepared, loader): (Prepared, Loader),
+    leases: (Journal, Loaded),
+    outlets: Outlets,
+) -> Result<Core> {
     let addresses = OwnAddresses::take(&prepared.config)?;
-    match build_core(prepared, leases, outlets) {
+    match build_core(prepared, leases, outlets, loader) {
         Ok(mut core) => {
             core.addresses = Some(addresses);
             Ok(core)
@@ -220,7 +267,12 @@ fn open_journal(config: &Config) -> Result<(Journal, Loaded)> {
 }
 
 /// The core, serving.
-fn build_core(prepared: Prepared, (journal, loaded): (Journal, Loaded), outlets: Outlets) -> Result<Core> {
+fn build_core(
+    prepared: Prepared,
+    (journal, loaded): (Journal, Loaded),
+    outlets: Outlets,
+    loader: Loader,
+) -> Result<Core> {
     let Prepared { config, places } = prepared;
     let mut table = Table::new(&config);
     table.load(loaded);
@@ -233,6 +285,7 @@ fn build_core(prepared: Prepared, (journal, loaded): (Journal, Loaded), outlets:
         journal,
         fast: None,
         fast_fault: None,
+        loader,
         links: Links::new()?,
         counts: core::Counts::default(),
         outlets,
@@ -249,57 +302,6 @@ fn build_core(prepared: Prepared, (journal, loaded): (Journal, Loaded), outlets:
     };
     core.begin(&places, Now::read())?;
     Ok(core)
-}
-
-/// The program on every interface that wants it; without it the slow path serves.
-fn start_fast_path(config: &Config, places: &[Place]) -> (Option<FastPath>, Option<String>) {
-    if !wants_fast_path(config) {
-        if let Err(fault) = crate::fastpath::detach(&config.name) {
-            warn!("{fault}");
-        }
-        return (None, None);
-    }
-    let interfaces: BTreeMap<String, u32> = config
-        .networks
-        .iter()
-        .zip(places)
-        .map(|(network, place)| (network.interface.clone(), place.wire.interface))
-        .collect();
-    let interfaces: Vec<_> =
-        interfaces.into_iter().map(|(name, index)| (name, index, config.fast_path.mode)).collect();
-    match FastPath::start(&config.name, config.fast_path.log, capacity(config), &interfaces) {
-        // What became of each interface has been said where it was tried.
-        Ok(fast) => (Some(fast), None),
-        Err(fault) => {
-            error!("{fault}; the agent answers alone");
-            // What nobody keeps up to date must not be adopted later.
-            if let Err(fault) = crate::fastpath::detach(&config.name) {
-                warn!("{fault}");
-            }
-            (None, Some(format!("{fault}; the agent answers alone")))
-        }
-    }
-}
-
-/// Whether there is anything for the program to answer.
-fn wants_fast_path(config: &Config) -> bool {
-    config.fast_path.mode != FastPathMode::Off && !config.networks.is_empty()
-}
-
-/// How many clients the kernel may have to know: every address that can be given.
-fn capacity(config: &Config) -> u32 {
-    let of_range = |range: &std::ops::RangeInclusive<std::net::Ipv4Addr>| {
-        range.end().to_bits().saturating_sub(range.start().to_bits()).saturating_add(1)
-    };
-    config
-        .networks
-        .iter()
-        .map(|network| {
-            let ranges = network.ranges.iter().map(|pool| of_range(&pool.range));
-            let reserved = u32::try_from(network.reservations.len()).unwrap_or(u32::MAX);
-            ranges.fold(reserved, u32::saturating_add)
-        })
-        .fold(0, u32::saturating_add)
 }
 
 /// The signals that the agent listens to.

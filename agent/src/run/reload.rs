@@ -16,8 +16,9 @@ use crate::server::port::ServerPort;
 use crate::server::socket::Link;
 
 use super::core::Core;
+use super::fast_path::{capacity, wants_fast_path};
 use super::options::{ConfigSource, RunOptions};
-use super::{adopt, capacity, own_address, places, start_fast_path, wants_fast_path};
+use super::{adopt, own_address, places};
 
 /// A configuration that can be served on this machine now.
 pub struct Prepared {
@@ -123,7 +124,7 @@ impl Core {
         // What the kernel renewed by the old configuration counts by that.
         self.catch_up(Now::read());
         let had_fast_path = self.fast.is_some();
-        self.change_fast_path(&config, &places);
+        self.change_fast_path(&config);
         self.engine.forget_probes(&mut self.table);
         self.give_up_releases();
         self.counts.probes = self.counts.probes.plus(self.engine.probe_counts());
@@ -142,17 +143,14 @@ impl Core {
         Ok(())
     }
 
-    /// Attaches the program as the new configuration wants it.
-    fn change_fast_path(&mut self, config: &Config, places: &[Place]) {
+    /// Has the program attached as the new configuration wants it.
+    fn change_fast_path(&mut self, config: &Config) {
         let is_missing = self.fast.is_none() && wants_fast_path(config);
         if is_missing || needs_other_fast_path(&self.config, config) {
-            // What is pinned stays, and is taken over by the new one.
-            self.fast = None;
-            (self.fast, self.fast_fault) = start_fast_path(config, places);
-        } else if let Some(fast) = &mut self.fast
-            && let Err(fault) = fast.check()
-        {
-            warn!("{fault}");
+            self.start_fast_path(config);
+        } else if self.fast.is_some() {
+            // Its rule and limits may be others.
+            self.loader.want(config);
         }
     }
 

@@ -11,6 +11,7 @@ use xdhcpd_common::maps::Wire;
 use super::*;
 use crate::config::parse_yaml;
 use crate::control::{Handle, LeaseOf, LeaseQuery};
+use crate::engine::served::Place;
 use crate::lease::Changes;
 use crate::lease_feed::LeaseFeed;
 use crate::report::LoaderState;
@@ -35,7 +36,7 @@ async fn while_running(
 ) {
     let prepared = prepare_config(without_networks(folder)).map_err(|problems| problems.to_string()).unwrap();
     let leases = open_journal(&prepared.config).unwrap();
-    let core = build_core(prepared, leases, outlets).unwrap();
+    let core = build_core(prepared, leases, outlets, Loader::default()).unwrap();
     let (handle, questions) = control::channel();
     let (configs, reloads) = mpsc::channel(RELOADS);
     let stop = CancellationToken::new();

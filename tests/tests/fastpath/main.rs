@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use xdhcpd::config::{FastPathMode, KernelLog};
-use xdhcpd::fastpath::{self, FastPath, Pinned};
+use xdhcpd::fastpath::{self, Pinned};
 use xdhcpd_common::maps::Server;
 
 use scene::*;
@@ -76,9 +76,8 @@ fn a_dropped_handle_changes_nothing_and_the_next_start_adopts_it_all() {
 #[test]
 fn another_program_is_named_with_what_removes_it() {
     Scene::play("occupied", |scene| {
-        let interfaces = [("server".to_owned(), index("server"), FastPathMode::Auto)];
         let other = scene.other_agent();
-        let first = FastPath::start(&other, KernelLog::Off, 1, &interfaces).unwrap();
+        let first = Both::start(&other, KernelLog::Off, 1, &[("server", FastPathMode::Auto)]).unwrap();
         assert!(first.status()[0].attached);
 
         let pin = format!("/sys/fs/bpf/xdhcpd/{}/link-server", other.replace('.', "_"));
@@ -158,10 +157,8 @@ fn a_start_without_its_capabilities_names_them() {
 #[test]
 fn the_programs_log_is_read_where_it_is_wanted() {
     Scene::play("log", |scene| {
-        let start = |log| {
-            let interfaces = [("server".to_owned(), index("server"), FastPathMode::Auto)];
-            FastPath::start(&scene.agent, log, 1, &interfaces).unwrap()
-        };
+        let start =
+            |log| Both::start(&scene.agent, log, 1, &[("server", FastPathMode::Auto)]).unwrap().program;
         assert!(start(KernelLog::Off).log_fd().is_none());
         let mut fast_path = start(KernelLog::Trace);
         assert!(!is_readable(fast_path.log_fd().unwrap()));
@@ -184,7 +181,7 @@ fn of_two_interfaces_whose_pins_would_be_one_the_second_goes_without() {
         let [first, second] = &fast_path.status()[..] else { panic!("two interfaces") };
         assert_eq!(first, &status("se_ver", "generic"));
         assert!(second.problem.as_deref().unwrap().contains("differ only in `.` and `_`"), "{second:?}");
-        assert_eq!(fast_path.check().unwrap(), []);
+        assert_eq!(fast_path.check().unwrap(), [""; 0]);
         let pinned = Pinned::open(&scene.agent).unwrap().unwrap();
         assert_eq!(pinned.interfaces().unwrap(), [status("se_ver", "generic")]);
     });
@@ -222,17 +219,17 @@ fn detach_leaves_nothing_behind() {
 fn an_interface_that_comes_back_gets_the_program_again() {
     Scene::play("return", |scene| {
         let mut fast_path = scene.start(FastPathMode::Auto);
-        assert_eq!(fast_path.check().unwrap(), []);
+        assert_eq!(fast_path.check().unwrap(), [""; 0]);
         scene.ip("link del server");
         let [gone] = &Pinned::open(&scene.agent).unwrap().unwrap().interfaces().unwrap()[..] else {
             panic!("one link is pinned")
         };
         assert_eq!((gone.attached, gone.problem.as_deref()), (false, Some("the interface is gone")));
-        assert_eq!(fast_path.check().unwrap(), []);
+        assert_eq!(fast_path.check().unwrap(), [""; 0]);
         assert_eq!(fast_path.status()[0].problem.as_deref(), Some("there is no such interface"));
 
         scene.add_pair();
-        assert_eq!(fast_path.check().unwrap(), [("server".to_owned(), index("server"))]);
+        assert_eq!(fast_path.check().unwrap(), ["server"]);
         assert_eq!(fast_path.status(), [status("server", "generic")]);
         assert!(frames_are_counted(|| fast_path.counters().unwrap()));
     });
@@ -251,8 +248,8 @@ fn a_link_in_another_namespace_is_not_taken_for_ours() {
         other.add_pair();
         enter(&other.namespace);
         assert_eq!(index("server"), there, "the test needs the same index in both");
-        let interfaces = [("server".to_owned(), there, FastPathMode::Auto)];
-        let stranger = FastPath::start(&other.agent, KernelLog::Off, 1, &interfaces).unwrap();
+        let interfaces = [("server", FastPathMode::Auto)];
+        let stranger = Both::start(&other.agent, KernelLog::Off, 1, &interfaces).unwrap();
         assert!(stranger.status()[0].attached);
         let seen = Pinned::open(&scene.agent).unwrap().unwrap().interfaces().unwrap();
         assert_eq!(
@@ -264,7 +261,7 @@ fn a_link_in_another_namespace_is_not_taken_for_ours() {
         let mut fast_path = scene.start(FastPathMode::Auto);
         assert!(!fast_path.status()[0].attached, "the stranger's program is not ours");
         fastpath::detach(&other.agent).unwrap();
-        assert_eq!(fast_path.check().unwrap(), [("server".to_owned(), there)]);
+        assert_eq!(fast_path.check().unwrap(), ["server"]);
         assert!(frames_are_counted(|| fast_path.counters().unwrap()));
     });
 }
@@ -292,7 +289,7 @@ fn a_pin_that_somebody_removed_is_put_back() {
             thread::sleep(Duration::from_millis(20));
             put_back = fast_path.check().unwrap();
         }
-        assert_eq!(put_back, [("server".to_owned(), index("server"))]);
+        assert_eq!(put_back, ["server"]);
         assert_eq!(fast_path.status(), [status("server", "generic")]);
         assert!(frames_are_counted(|| fast_path.counters().unwrap()));
     });

@@ -82,7 +82,8 @@ fn a_full_map_and_a_template_too_many_are_said() {
         assert_eq!(fast_path.leases().unwrap().len(), usize::try_from(capacity).unwrap());
         fast_path.put_lease(key(0), &lease(9)).expect("an entry that is there can be changed");
 
-        let beyond = fast_path.put_template(fast_path.template_capacity(), &template(1));
+        let capacity = fast_path.template_capacity();
+        let beyond = fast_path.put_template(capacity, &template(1));
         assert!(matches!(beyond, Err(FastPathError::NoTemplate { .. })));
     });
 }

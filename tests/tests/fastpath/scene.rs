@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::UdpSocket;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use xdhcpd::config::{FastPathMode, KernelLog};
-use xdhcpd::fastpath::{self, FastPath, FastPathError, InterfaceStatus};
+use xdhcpd::fastpath::{self, FastPath, FastPathError, InterfaceStatus, Program, Strangers};
 use xdhcpd_common::counters::{Counter, Counters};
 use xdhcpd_common::maps::{Lease, LeaseKey, LeaseState, TEMPLATE_OPTIONS, Template, Wire};
 use xdhcpd_tests::skip::{is_root, skipped, this_test};
@@ -19,6 +20,48 @@ use xdhcpd_tests::skip::{is_root, skipped, this_test};
 pub struct Scene {
     pub agent: String,
     pub namespace: String,
+}
+
+/// What the agent and its loader have between them.
+pub struct Both {
+    pub maps: FastPath,
+    pub program: Program,
+}
+
+impl Both {
+    /// Starts both for the agent of this name, as it and its loader do.
+    pub fn start(
+        agent: &str,
+        log: KernelLog,
+        addresses: u32,
+        interfaces: &[(&str, FastPathMode)],
+    ) -> Result<Self, FastPathError> {
+        let interfaces: Vec<_> = interfaces.iter().map(|(name, mode)| ((*name).to_owned(), *mode)).collect();
+        let maps = FastPath::open(agent, addresses)?;
+        Ok(Self { maps, program: Program::load(agent, log, &interfaces, Strangers::default())? })
+    }
+
+    pub fn status(&self) -> Vec<InterfaceStatus> {
+        self.program.status()
+    }
+
+    pub fn check(&mut self) -> Result<Vec<String>, FastPathError> {
+        self.program.check()
+    }
+}
+
+impl Deref for Both {
+    type Target = FastPath;
+
+    fn deref(&self) -> &FastPath {
+        &self.maps
+    }
+}
+
+impl DerefMut for Both {
+    fn deref_mut(&mut self) -> &mut FastPath {
+        &mut self.maps
+    }
 }
 
 impl Drop for Scene {
@@ -80,11 +123,11 @@ impl Scene {
     }
 
     /// Starts the agent's fast path with this mode on `server`.
-    pub fn start(&self, mode: FastPathMode) -> FastPath {
+    pub fn start(&self, mode: FastPathMode) -> Both {
         self.start_for(100, mode)
     }
 
-    pub fn start_for(&self, addresses: u32, mode: FastPathMode) -> FastPath {
+    pub fn start_for(&self, addresses: u32, mode: FastPathMode) -> Both {
         self.try_start(addresses, &[("server", mode)]).expect("the fast path starts")
     }
 
@@ -92,10 +135,8 @@ impl Scene {
         &self,
         addresses: u32,
         interfaces: &[(&str, FastPathMode)],
-    ) -> Result<FastPath, FastPathError> {
-        let interfaces: Vec<_> =
-            interfaces.iter().map(|(name, mode)| ((*name).to_owned(), index(name), *mode)).collect();
-        FastPath::start(&self.agent, KernelLog::Off, addresses, &interfaces)
+    ) -> Result<Both, FastPathError> {
+        Both::start(&self.agent, KernelLog::Off, addresses, interfaces)
     }
 
     pub fn pins(&self) -> PathBuf {
