@@ -44,6 +44,7 @@ pub mod http;
 pub mod kube;
 pub mod netns;
 pub mod perfdhcp;
+pub mod process;
 pub mod program;
 pub mod random;
 pub mod relays;
