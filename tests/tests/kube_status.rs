@@ -167,6 +167,20 @@ fn an_endpoint_that_names_no_agent_is_the_only_ones_and_of_several_nobodys() -> 
 }
 
 #[test]
+fn an_endpoint_is_shown_where_owners_are_guarded_too() -> Result<()> {
+    if !can_run() || !kube::is_own(&skip::this_test()) {
+        return Ok(());
+    }
+    // As some distributions have it: who blocks an owner's removal needs a right to.
+    let plugin = ["--enable-admission-plugins=OwnerReferencesPermissionEnforcement"];
+    let scene = Scene::start_in(Arc::new(Cluster::start_with(&plugin)?), &PLAIN)?;
+    scene.own_endpoint("host", "10.9.0.50")?;
+    let object = scene.wait_for("10.9.0.50", "", false)?;
+    assert_eq!(object["metadata"]["ownerReferences"][0]["blockOwnerDeletion"], true);
+    Ok(())
+}
+
+#[test]
 fn with_garbage_collection_an_endpoint_goes_at_once_and_the_object_of_a_lease_stays() -> Result<()> {
     if !can_run() {
         return Ok(());
