@@ -274,6 +274,15 @@ fn what_an_endpoint_said_is_written_once_and_goes_with_its_host() {
     board.set_holding(ip(), Some(leased(2)));
     store.settle(&mut board);
     assert_eq!(model(&store.get(NAME)), None);
+    // Nor of an endpoint's.
+    let (mut board, mut store) = (super::board(), Store::default());
+    board.set_endpoint(endpoint("host", "10.9.0.100", Some(AGENT)));
+    board.set_look(NAME.into(), look("9", true));
+    board.remove_endpoint("host");
+    board.places();
+    board.set_endpoint(endpoint("next", "10.9.0.100", Some(AGENT)));
+    store.settle(&mut board);
+    assert_eq!(model(&store.get(NAME)), None);
 }
 
 #[test]
