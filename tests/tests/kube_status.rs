@@ -64,10 +64,11 @@ impl Scene {
 
     /// Waits for an object that shows this client, active or not.
     fn wait_for(&self, ip: &str, mac: &str, active: bool) -> Result<Value> {
-        wait_for_status(&self.cluster, self.agent.name(), ip, &format!("{mac} {active}"), |object| {
+        let word = if active { "true" } else { "false" };
+        wait_for_status(&self.cluster, self.agent.name(), ip, &format!("{mac} {word}"), |object| {
             let basic = &object["status"]["basic"];
             let label = &object["metadata"]["labels"]["bmc.spidernet.io/dhcp-ip-active"];
-            basic["mac"] == mac && basic["activeDhcpClient"] == active && *label == active.to_string()
+            basic["mac"] == mac && basic["activeDhcpClient"] == active && label.as_str() == Some(word)
         })
     }
 
