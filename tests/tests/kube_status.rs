@@ -312,8 +312,8 @@ fn without_discovery_leases_make_and_remove_no_objects() -> Result<()> {
     scene.apply(&PLAIN)?;
     scene.wait_for(FIRST, &mac_text(ONE), true)?;
     scene.apply(&off)?;
-    let served = "reload: the configuration is served";
-    wait::until_true("it to be served", CONVERGED, || Ok(scene.agent.log().matches(served).count() == 2))?;
+    let served = format!("ClusterAgent {}: the configuration is served", scene.agent.name());
+    wait::until_true("it to be served", CONVERGED, || Ok(scene.agent.log().matches(&served).count() == 3))?;
     scene.release(ONE)?;
     wait::until_true("the release", CONVERGED, || Ok(scene.agent.lease(FIRST_IP)?["state"] == "released"))?;
     scene.own_endpoint(&format!("{}-next", scene.agent.name()), "10.9.0.51")?;
