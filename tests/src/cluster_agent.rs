@@ -34,10 +34,11 @@ pub fn install_definitions(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// A name for an agent that no other test on this machine has: pins and sockets go by it.
+/// A name for an agent that no other test on this machine has: pins and sockets go by it, and what a killed
+/// test left of them is swept by it.
 pub fn agent_name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    format!("test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+    format!("xdhcpd-test-kube-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The manifest of a ClusterAgent that serves 10.9.0.100 to 10.9.0.199 on `interface`, with these
