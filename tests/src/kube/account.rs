@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -23,6 +24,10 @@ impl Cluster {
     /// It returns once the API server takes the token and knows the rules. Called again, it replaces
     /// the rules.
     pub fn service_account_kubeconfig(&self, namespace: &str, name: &str, rules: &str) -> Result<PathBuf> {
+        // Two tests that make the same account at one moment would each find it missing, and one of them
+        // then that it is there.
+        static MAKING: Mutex<()> = Mutex::new(());
+        let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         let role = format!("{namespace}-{name}");
         self.apply(&manifests(namespace, name, &role, rules))?;
         let token = self.kubectl(&["create", "token", name, "--namespace", namespace, TOKEN])?;
