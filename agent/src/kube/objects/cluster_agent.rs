@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::defaults::{https_port, one, yes};
 use super::dhcp_server::DhcpServer;
 
 /// What an agent shall do.
@@ -114,16 +115,4 @@ pub struct ClusterAgentStatus {
     /// Whether it serves.
     #[serde(default)]
     pub ready: bool,
-}
-
-const fn one() -> i32 {
-    1
-}
-
-const fn https_port() -> i32 {
-    443
-}
-
-const fn yes() -> bool {
-    true
 }

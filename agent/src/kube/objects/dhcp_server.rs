@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::agent_settings::AgentSettings;
+use super::defaults::yes;
 use super::options::{BootSettings, ClientClass, DhcpOptions, ReservedAddress};
 use super::patterns;
 
@@ -193,8 +194,4 @@ pub enum ClientIdentity {
     Mac,
     /// Option 61.
     ClientId,
-}
-
-const fn yes() -> bool {
-    true
 }

@@ -3,6 +3,7 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use super::defaults::{https_port, yes};
 use super::patterns;
 
 /// Where a host is, and how it is talked to.
@@ -51,12 +52,4 @@ pub struct HostEndpointSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub secret_namespace: Option<String>,
-}
-
-const fn https_port() -> i32 {
-    443
-}
-
-const fn yes() -> bool {
-    true
 }

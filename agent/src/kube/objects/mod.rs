@@ -14,6 +14,7 @@
 pub mod agent_settings;
 mod cluster_agent;
 mod crds;
+mod defaults;
 pub mod dhcp_server;
 mod host_endpoint;
 mod host_status;
