@@ -26,8 +26,10 @@ const INTERRUPTED: u16 = 0x10;
 const DUMP: u16 = 0x300;
 /// `NLM_F_EXCL` and `NLM_F_CREATE`: what is there already is left as it is.
 pub(crate) const CREATE: u16 = 0x600;
-/// `RTMGRP_LINK`: news of interfaces.
-const LINK_NEWS: u32 = 1;
+/// `RTMGRP_LINK`: interfaces that are made, changed or removed.
+pub(crate) const LINKS: u32 = 1;
+/// `RTMGRP_IPV4_IFADDR`: IPv4 addresses that come and go.
+pub(crate) const IPV4_ADDRESSES: u32 = 0x10;
 /// Length of `struct nlmsghdr`.
 const HEADER: usize = 16;
 /// Length of `struct nlattr`.
@@ -71,15 +73,16 @@ pub(crate) fn change(kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
     message.outcome()
 }
 
-/// A socket that is readable when an interface was made, changed or removed.
-pub(crate) fn interface_changes() -> io::Result<OwnedFd> {
+/// A socket that is readable when something of these groups (rtnetlink(7)) has changed.
+pub(crate) fn changes(groups: u32) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
-    bind(&socket, &SocketAddrNetlink::new(0, LINK_NEWS))?;
+    bind(&socket, &SocketAddrNetlink::new(0, groups))?;
     Ok(socket)
 }
 
-/// Drops what was said of them so far: who looks at the interfaces themselves need not read it.
+/// Drops what was said of changes so far: who looks at the interfaces themselves need not read it, and
+/// misses nothing where the socket was full.
 pub(crate) fn forget_changes(socket: &OwnedFd) {
     // What came in while the socket was full is lost, which is an error of its own, said once.
     while !matches!(recv(socket, [0_u8; 1].as_mut_slice(), RecvFlags::empty()), Err(error) if error != rustix::io::Errno::NOBUFS)

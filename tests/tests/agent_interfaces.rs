@@ -106,6 +106,9 @@ fn a_new_address_of_the_interface_is_what_replies_name() -> Result<()> {
     exchange::obtain(&tap, ONE, |frame| frame)?;
     pair.server.ip("address del 10.9.0.2/24 dev s0")?;
     server.wait_for_log("interface s0 has no IPv4 address to answer from")?;
+    server.wait_for_log("it answers as 10.9.0.2 still")?;
+    let [offer, _] = exchange::obtain(&tap, ONE, |frame| frame)?;
+    assert_eq!(offer.option(54), Some([10, 9, 0, 2].as_slice()), "that is so");
     pair.server.ip("address add 10.9.0.3/24 dev s0")?;
     server.wait_for_log("the interfaces have changed")?;
     for _ in 0..2 {
@@ -115,6 +118,28 @@ fn a_new_address_of_the_interface_is_what_replies_name() -> Result<()> {
             assert_eq!(reply.option(54), Some([10, 9, 0, 3].as_slice()));
         }
     }
+    Ok(())
+}
+
+#[test]
+fn a_new_hardware_address_of_the_interface_is_what_frames_come_from() -> Result<()> {
+    if !skip::is_root(&skip::this_test()) {
+        return Ok(());
+    }
+    let pair = Pair::new()?;
+    let server = Server::start(&pair.server, NETWORK)?;
+    let tap = Tap::open(&pair.client, "c0")?;
+    exchange::obtain(&tap, ONE, |frame| frame)?;
+    pair.server.ip("link set s0 address 02:00:00:00:09:09")?;
+    server.wait_for_log("the interfaces have changed")?;
+    // By the agent, for the kernel's entry is of before.
+    for reply in exchange::obtain(&tap, ONE, |frame| frame)? {
+        assert_eq!(reply.source, [2, 0, 0, 0, 9, 9]);
+    }
+    let before = server.answered()?;
+    let [offer, ack] = exchange::obtain(&tap, ONE, |frame| frame)?;
+    assert!(server.answered()?.since(before).is_a_known_clients());
+    assert_eq!([offer.source, ack.source], [[2, 0, 0, 0, 9, 9]; 2], "the kernel's frames, too");
     Ok(())
 }
 

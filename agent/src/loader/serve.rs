@@ -34,7 +34,7 @@ pub async fn serve() -> Result<()> {
     let stdin = pipe::Receiver::from_owned_fd(stdin)
         .context("stdin is no pipe: `xdhcpd run` starts the loader, and nobody else has any use for it")?;
     let mut orders = FramedRead::new(stdin, LinesCodec::new_with_max_length(ORDER));
-    let changes = watch(netlink::interface_changes()?)?;
+    let changes = watch(netlink::changes(netlink::LINKS)?)?;
     let mut next = orders.next().await;
     while let Some(line) = next {
         let line = line.context("an order cannot be read")?;

@@ -147,7 +147,8 @@ impl Core {
     }
 
     fn health(&self) -> Health {
-        let mut problems: Vec<String> = self.disk.fault.iter().chain(&self.unserved).cloned().collect();
+        let troubles = self.seen.troubles.iter().map(|(about, trouble)| format!("{about}: {trouble}"));
+        let mut problems: Vec<String> = self.disk.fault.iter().cloned().chain(troubles).collect();
         let ready = problems.is_empty();
         problems.extend(self.interfaces().into_iter().filter_map(|status| {
             status.problem.map(|problem| format!("{}: {problem}; the agent answers alone there", status.name))

@@ -25,6 +25,7 @@ use crate::lease::{Journal, Table};
 use super::adopt;
 use super::batch::Batch;
 use super::disk::Disk;
+use super::follow::{News, Seen};
 use super::links::{Heard, Links};
 use super::loader::Loader;
 use super::outlets::Outlets;
@@ -62,8 +63,8 @@ pub struct Core {
     /// The last turn ended before all was read.
     pub(super) more: bool,
     pub(super) disk: Disk,
-    /// Networks that cannot be served now, and why.
-    pub(super) unserved: Vec<String>,
+    pub(super) news: News,
+    pub(super) seen: Seen,
     pub(super) recycle_after: Moment,
     pub(super) events: Vec<Event>,
     pub(super) quiet: Quiet,
@@ -137,9 +138,11 @@ impl Core {
                 Some(reload) = configs.recv() => self.reload(reload),
                 _ = look.tick() => self.look(),
                 Some(question) = questions.recv() => self.answer_question(question),
+                () = self.news.come() => {}
                 () = self.links.readable() => {}
                 () = tokio::time::sleep(deadline) => {}
             }
+            self.follow_news();
             self.turn();
         }
         self.turn();
@@ -177,7 +180,7 @@ impl Core {
         }
         let now = Now::read().moment;
         let next = self.leaving.next(self.table.next_due());
-        let next = [next, self.engine.next_probe(), self.releases.next()]
+        let next = [next, self.engine.next_probe(), self.releases.next(), self.news.due()]
             .into_iter()
             .flatten()
             .min()
@@ -226,10 +229,13 @@ impl Core {
     /// Takes frames off every link, as many as one batch holds, and decides on them; whether there
     /// may be more.
     fn read_frames(&mut self, batch: &mut Batch, now: Moment) -> bool {
-        let Self { links, engine, table, counts, quiet, releases, outlets, .. } = self;
+        let Self { links, engine, table, counts, quiet, releases, outlets, seen, .. } = self;
         let mut outcomes = Vec::new();
         let mut probed = Vec::new();
         let more = links.receive(|link, wire, heard| {
+            if seen.strayed.contains(&wire.interface) {
+                return;
+            }
             let request = match heard {
                 Heard::Message(Ok(request)) => request,
                 Heard::Message(Err(refused)) => return counts.ignore(refused.name()),

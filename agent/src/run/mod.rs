@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod core;
 mod disk;
 mod fast_path;
+mod follow;
 mod links;
 mod loader;
 mod options;
@@ -293,7 +294,8 @@ fn build_core(
         releases: release::Releases::default(),
         more: false,
         disk: disk::Disk::default(),
-        unserved: Vec::new(),
+        news: follow::News::new()?,
+        seen: follow::Seen::default(),
         recycle_after: Moment::NEVER,
         events: Vec::new(),
         quiet: quiet::Quiet::default(),

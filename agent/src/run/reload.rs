@@ -89,29 +89,8 @@ impl Core {
         self.change_over(prepared).map_err(|fault| format!("{fault:#}; the configuration stays as it was"))
     }
 
-    /// Looks whether the interfaces are still where they were. One that was made again has another
-    /// index; and an address or a MAC may have been changed.
-    pub(super) fn follow(&mut self) {
-        let before: Vec<Place> = self.engine.served().iter().map(|served| served.place).collect();
-        let (places, unserved) = places::follow(&self.config, &before);
-        for problem in &unserved {
-            if self.quiet.may_say("unserved", problem) {
-                warn!("{problem}; nothing is served there until it is back");
-            }
-        }
-        self.unserved = unserved;
-        if places == before {
-            return;
-        }
-        match self.change_over(Prepared { config: self.config.clone(), places }) {
-            Ok(()) => info!("the interfaces have changed, and are served as they are now"),
-            Err(fault) if self.quiet.may_say("follow", "") => warn!("the interfaces have changed: {fault:#}"),
-            Err(_) => {}
-        }
-    }
-
     /// Goes over to another configuration, or other places; an error: nothing is changed.
-    fn change_over(&mut self, prepared: Prepared) -> Result<()> {
+    pub(super) fn change_over(&mut self, prepared: Prepared) -> Result<()> {
         let Prepared { mut config, places } = prepared;
         self.change_addresses(&config)?;
         if let Err(fault) = self.open_links(&config, &places) {

@@ -1,17 +1,20 @@
 //! `selfIP`: while the agent runs, its interfaces have the addresses that the configuration says, in
-//! place of their own.
+//! place of those that they had when it began with them.
 //!
-//! Everything is put back by [`OwnAddresses::give_back`], and by nothing else: after a crash the
-//! addresses stay as they are, and the next start knows from a note what there was before. A change
-//! that fails half-way leaves every interface as it was. An interface that carries a default route of
-//! the host is not touched unless a flag says so, since the host would lose it with the address it goes
-//! by.
+//! What other programs change after that is followed ([`OwnAddresses::keep`]). Everything is put back by
+//! [`OwnAddresses::give_back`], and by nothing else: after a crash the addresses stay as they are, and the
+//! next start knows from a note what there was before. A change that fails half-way leaves every interface
+//! as it was. An interface that carries a default route of the host is not touched unless a flag says so,
+//! since the host would lose it with the address it goes by.
 
+mod contest;
 mod interface;
+mod keep;
 mod note;
 mod route;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::io;
 
 use anyhow::{Context, Result, bail};
 use ipnet::Ipv4Net;
@@ -21,6 +24,7 @@ use tracing::{info, warn};
 use crate::config::{Config, Network, Problem, host};
 
 use self::interface::Address;
+use self::keep::Held;
 use self::note::Note;
 
 /// What was changed, by interface.
@@ -30,6 +34,8 @@ type Interfaces = BTreeMap<String, Taken>;
 #[derive(Debug)]
 pub struct OwnAddresses {
     interfaces: Interfaces,
+    /// Those that this run has begun with, by their indexes.
+    held: BTreeMap<u32, Held>,
     note: Note,
 }
 
@@ -48,6 +54,8 @@ struct Step {
     name: String,
     before: Vec<Address>,
     target: Vec<Address>,
+    /// How many of the target are ours: the first ones.
+    own: usize,
     /// What will have been changed then, this step and all earlier ones taken together.
     taken: Taken,
 }
@@ -57,7 +65,7 @@ impl OwnAddresses {
     /// run of the same agent replaced are known, and given back in the end.
     pub fn take(config: &Config) -> Result<Self> {
         let note = Note::of(&config.leases.dir, &config.name);
-        let mut own = Self { interfaces: note.read(), note };
+        let mut own = Self { interfaces: note.read(), held: BTreeMap::new(), note };
         own.change(config)?;
         Ok(own)
     }
@@ -80,6 +88,12 @@ impl OwnAddresses {
         let done = self.note.write(&both(&self.interfaces, &next)).and_then(|()| carry_out(&steps));
         if done.is_ok() {
             self.interfaces = next;
+            let mut before = std::mem::take(&mut self.held);
+            let ours = steps.iter().filter(|step| wanted.contains_key(step.name.as_str()));
+            self.held = ours
+                .map(|step| step.taken.index)
+                .map(|index| (index, before.remove(&index).unwrap_or_default()))
+                .collect();
         }
         self.write_note();
         done
@@ -93,38 +107,40 @@ impl OwnAddresses {
         };
         for step in steps {
             match step.carry_out() {
-                Ok(()) => drop(self.interfaces.remove(&step.name)),
+                Ok(()) => self.interfaces.retain(|_, taken| taken.index != step.taken.index),
                 Err(fault) => warn!("{fault:#}; the next start tries again"),
             }
         }
         // An interface that is gone took its addresses with it.
         let there = host::interfaces().unwrap_or_default();
-        self.interfaces.retain(|name, _| there.contains_key(name));
+        self.interfaces.retain(|_, taken| there.values().any(|facts| facts.index == taken.index));
         self.write_note();
     }
 
     /// What is to be done so that interfaces have the wanted addresses, and the others their own.
+    ///
+    /// An interface is known again by its index: it may have been given another name, and one of the same
+    /// name that has been made anew has addresses of its own. Of one that is gone there is nothing to be done.
     fn steps(&self, wanted: &BTreeMap<&str, Vec<Ipv4Net>>) -> Result<Vec<Step>> {
         let there = host::interfaces().context("the machine's interfaces cannot be listed")?;
-        let names: BTreeSet<&str> =
-            wanted.keys().copied().chain(self.interfaces.keys().map(String::as_str)).collect();
         let mut steps = Vec::new();
-        for name in names {
-            let Some(facts) = there.get(name) else {
-                if wanted.contains_key(name) {
-                    bail!("selfIP: interface {name} is gone");
-                }
-                continue;
+        for (name, facts) in &there {
+            let index = facts.index;
+            let taken = self.interfaces.values().find(|taken| taken.index == index).cloned();
+            let addresses = || {
+                interface::addresses(index)
+                    .with_context(|| format!("selfIP: the addresses of {name} cannot be listed"))
             };
-            let before = interface::addresses(facts.index)
-                .with_context(|| format!("selfIP: the addresses of {name} cannot be listed"))?;
-            // An interface that has been made anew has addresses of its own.
-            let taken = self.interfaces.get(name).filter(|taken| taken.index == facts.index).cloned();
-            let taken = taken.unwrap_or_else(|| Taken::nothing(facts.index));
-            steps.push(match wanted.get(name) {
-                Some(nets) => taken.towards(name, before, nets),
-                None => taken.back(name, before),
-            });
+            if let Some(nets) = wanted.get(name.as_str()) {
+                let is_held = self.held.contains_key(&index);
+                // One that is being made is left to who makes it until it is up.
+                if is_held || facts.up {
+                    let taken = taken.unwrap_or_else(|| Taken::nothing(index));
+                    steps.push(taken.towards(name, addresses()?, nets, is_held));
+                }
+            } else if let Some(taken) = taken {
+                steps.push(taken.back(name, addresses()?));
+            }
         }
         Ok(steps)
     }
@@ -145,37 +161,47 @@ impl Taken {
         self.added.is_empty() && self.removed.is_empty()
     }
 
-    /// The way from `before` to exactly these addresses.
-    fn towards(mut self, name: &str, before: Vec<Address>, nets: &[Ipv4Net]) -> Step {
+    /// The way from `before` to these addresses, and to no others but those that came while the interface
+    /// was held.
+    fn towards(mut self, name: &str, before: Vec<Address>, nets: &[Ipv4Net], is_held: bool) -> Step {
         let new = |net: &Ipv4Net| Address::new(self.index, *net);
-        let target: Vec<Address> = nets.iter().map(new).collect();
-        let strange = before.iter().filter(|there| !target.contains(there) && !self.added.contains(there));
-        let removed: Vec<Address> = strange.filter(|there| !self.removed.contains(there)).cloned().collect();
-        self.removed.extend(removed);
+        let mut target: Vec<Address> = nets.iter().map(new).collect();
+        let own = target.len();
+        let is_known = |there: &&Address| {
+            [&target, &self.added, &self.removed].iter().any(|known| known.contains(there))
+        };
+        let strangers: Vec<Address> = before.iter().filter(|there| !is_known(there)).cloned().collect();
         let is_ours = |wanted: &&Address| self.added.contains(wanted) || !before.contains(wanted);
         self.added = target.iter().filter(is_ours).cloned().collect();
-        Step { name: name.to_owned(), before, target, taken: self }
+        let others = if is_held { &mut target } else { &mut self.removed };
+        others.extend(strangers);
+        Step { name: name.to_owned(), before, target, own, taken: self }
     }
 
     /// The way back: ours go, those that were removed come, and what else there is stays.
     fn back(self, name: &str, before: Vec<Address>) -> Step {
         let stays = |there: &&Address| !self.added.contains(there) && !self.removed.contains(there);
         let target = self.removed.iter().chain(before.iter().filter(stays)).cloned().collect();
-        Step { name: name.to_owned(), before, target, taken: Self::nothing(self.index) }
+        Step { name: name.to_owned(), before, target, own: 0, taken: Self::nothing(self.index) }
     }
 }
 
 impl Step {
+    fn would_cut_off(&self) -> Result<Option<String>> {
+        cut_off(&self.name, self.taken.index, &self.before, &self.target)
+    }
+
     fn refuse_default_route(&self) -> Result<()> {
-        match cut_off(&self.name, self.taken.index, &self.before, &self.target)? {
-            None => Ok(()),
-            Some(why) => bail!("selfIP: {why}"),
-        }
+        self.would_cut_off()?.map_or(Ok(()), |why| bail!("selfIP: {why}"))
+    }
+
+    fn set(&self) -> io::Result<()> {
+        interface::set(self.taken.index, &self.target)
     }
 
     fn carry_out(&self) -> Result<()> {
         let name = &self.name;
-        interface::set(self.taken.index, &self.target).with_context(|| format!("selfIP: {name}"))?;
+        self.set().with_context(|| format!("selfIP: {name}"))?;
         for address in self.before.iter().filter(|address| !self.target.contains(address)) {
             if self.taken.removed.contains(address) {
                 info!(interface = name, "{address} is removed until the agent stops");
@@ -281,7 +307,8 @@ fn would_cut_off(network: &Network, own: &[Ipv4Net]) -> Option<String> {
 /// Why an interface cannot go from these addresses to those: the host would lose its default route with
 /// them. None: it can.
 fn cut_off(name: &str, index: u32, before: &[Address], target: &[Address]) -> Result<Option<String>> {
-    if before.len() == target.len() && target.iter().all(|own| before.contains(own)) {
+    // What comes beside what is there cuts nobody off.
+    if before.iter().all(|there| target.contains(there)) {
         return Ok(None);
     }
     let route = route::default_through(index)

@@ -12,7 +12,7 @@ fn there(texts: &[&str]) -> Vec<Address> {
 }
 
 fn towards(taken: Taken, before: &[&str], wanted: &[&str]) -> (String, String, String, Taken) {
-    let step = taken.towards("s0", there(before), &nets(wanted));
+    let step = taken.towards("s0", there(before), &nets(wanted), false);
     let Step { target, taken, .. } = step;
     (listed(&target), listed(&taken.added), listed(&taken.removed), taken)
 }
@@ -43,6 +43,16 @@ fn an_earlier_self_ip_is_not_among_what_is_put_back() {
     assert_eq!((target.as_str(), added.as_str()), ("10.9.0.3/24", "10.9.0.3/24"));
     assert_eq!(removed, "192.168.77.1/24");
     assert_eq!(listed(&taken.back("s0", there(&["10.9.0.3/24"])).target), "192.168.77.1/24");
+}
+
+#[test]
+fn what_comes_while_the_interface_is_held_stays_unless_it_was_replaced() {
+    let (.., taken) = towards(Taken::nothing(7), &["192.168.77.1/24"], &["10.9.0.2/24"]);
+    let before = there(&["192.168.77.1/24", "10.7.0.1/24"]);
+    let step = taken.towards("s0", before, &nets(&["10.9.0.2/24"]), true);
+    assert_eq!(listed(&step.target), "10.9.0.2/24, 10.7.0.1/24");
+    assert_eq!(listed(&step.taken.removed), "192.168.77.1/24", "what is to be put back is as it was");
+    assert_eq!(listed(&step.taken.added), "10.9.0.2/24");
 }
 
 #[test]
