@@ -134,25 +134,21 @@ impl Board {
     /// A HostEndpoint is like this now.
     pub fn set_endpoint(&mut self, object: HostEndpoint) {
         self.endpoints.insert(object.name_any(), object);
-        self.show_endpoints();
     }
 
     /// A HostEndpoint is gone.
     pub fn remove_endpoint(&mut self, name: &str) {
         self.endpoints.remove(name);
-        self.show_endpoints();
     }
 
     /// These HostEndpoints are all there are.
     pub fn set_endpoints(&mut self, all: Vec<HostEndpoint>) {
         self.endpoints = all.into_iter().map(|object| (object.name_any(), object)).collect();
-        self.show_endpoints();
     }
 
     /// These agents are all there are: an endpoint that names none belongs to the only one.
     pub fn set_agents(&mut self, all: &BTreeMap<String, ClusterAgent>) {
         self.agents = all.keys().cloned().collect();
-        self.show_endpoints();
     }
 
     /// The addresses of all HostEndpoints, whosever they are.
@@ -168,7 +164,9 @@ impl Board {
             .filter(move |object| several && said(object.spec.cluster_agent.as_ref()).is_none())
     }
 
-    fn show_endpoints(&mut self) {
+    /// What was said of HostEndpoints and agents since the last time counts from here on. It goes over all
+    /// of them: so it is done once after many changes.
+    pub fn show_endpoints(&mut self) {
         let mut shown = BTreeMap::new();
         for object in self.endpoints.values().filter(|object| self.is_ours(object)) {
             if let Some(endpoint) = Endpoint::of(object) {

@@ -26,7 +26,7 @@ use super::events::{Reason, about};
 use super::hosts::Hosts;
 use super::leases;
 use super::objects::{ClusterAgent, HostEndpoint, HostStatus};
-use super::watch::{Change, Heard, Watches, watches};
+use super::watch::{Change, Heard, watches};
 use super::writes::{IN_FLIGHT, Pace, Written, write};
 use crate::clock::Now;
 use crate::conditions::Conditions;
@@ -43,6 +43,10 @@ const REPAIR: Duration = Duration::from_mins(10);
 
 /// Objects come and go in swarms: the hosts that are asked are chosen anew at most so often.
 const CHOOSE: Duration = Duration::from_secs(1);
+
+/// Changes that are taken in at one time, where so many are there: what follows from HostEndpoints is looked
+/// for among all of them.
+const HEARD: usize = 1024;
 
 /// Clients whose object was removed that are asked at one time.
 const ASKED: usize = 16;
@@ -142,7 +146,7 @@ struct Keeper {
 
 impl Keeper {
     async fn keep(&mut self, mut seen: mpsc::Receiver<(String, Seen)>, stop: CancellationToken) {
-        let mut watches: Watches = watches(&self.session.kubernetes);
+        let mut watches = watches(&self.session.kubernetes).ready_chunks(HEARD);
         let mut repair = interval(REPAIR);
         repair.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut choose = interval(CHOOSE);
@@ -290,15 +294,24 @@ impl Keeper {
         }
     }
 
-    async fn hear(&mut self, heard: Heard) {
-        if let Some(word) = heard.word() {
-            self.note_word(word);
+    /// Takes in what was heard, and looks at what follows from it once.
+    async fn hear(&mut self, all: Vec<Heard>) {
+        let mut is_of_statuses_alone = true;
+        for heard in all {
+            if let Some(word) = heard.word() {
+                self.note_word(word);
+            }
+            is_of_statuses_alone &= matches!(heard, Heard::Status(_));
+            match heard {
+                Heard::Status(change) => self.hear_status(change),
+                Heard::Agent(change) => self.hear_agent(change),
+                Heard::Endpoint(change) => self.hear_endpoint(change),
+            }
         }
-        match heard {
-            Heard::Status(change) => return self.hear_status(change),
-            Heard::Agent(change) => self.hear_agent(change),
-            Heard::Endpoint(change) => self.hear_endpoint(change),
+        if is_of_statuses_alone {
+            return;
         }
+        self.board.show_endpoints();
         self.note_known();
         self.tell_wanted();
         self.report_ownerless().await;

@@ -67,15 +67,18 @@ fn an_endpoint_belongs_to_whom_it_names_and_without_a_name_to_the_only_agent() {
     board.set_endpoint(endpoint("theirs", "10.9.0.2", Some("other")));
     board.set_endpoint(endpoint("nobodys", "10.9.0.3", None));
     board.set_endpoint(endpoint("empty", "10.9.0.4", Some("")));
+    board.show_endpoints();
     assert_eq!(store.settle(&mut board).len(), 6);
     assert_eq!(board.ownerless().count(), 0);
     let names: Vec<_> = store.objects.keys().cloned().collect();
     assert_eq!(names, ["bmc-10-9-0-1", "bmc-10-9-0-3", "bmc-10-9-0-4"]);
     board.set_agents(&agents(&[AGENT, "other"]));
+    board.show_endpoints();
     assert_eq!(store.settle(&mut board), ["delete", "delete"]);
     let ownerless: Vec<_> = board.ownerless().map(kube::ResourceExt::name_any).collect();
     assert_eq!(ownerless, ["empty", "nobodys"]);
     board.set_endpoints(vec![endpoint("ours", "10.9.0.1", Some("other"))]);
+    board.show_endpoints();
     assert_eq!(store.settle(&mut board), ["delete"]);
     assert!(store.objects.is_empty());
 }
@@ -85,10 +88,12 @@ fn of_two_endpoints_with_one_address_the_first_is_shown_and_the_other_when_that_
     let (mut board, mut store) = (board(), Store::default());
     board.set_endpoint(endpoint("b", "10.9.0.100", Some(AGENT)));
     board.set_endpoint(endpoint("a", "10.9.0.100", Some(AGENT)));
+    board.show_endpoints();
     store.settle(&mut board);
     let owner = |store: &Store| store.get(NAME).owner_references()[0].name.clone();
     assert_eq!(owner(&store), "a");
     board.remove_endpoint("a");
+    board.show_endpoints();
     assert_eq!(store.settle(&mut board), ["patch"]);
     assert_eq!(owner(&store), "b");
 }
@@ -98,9 +103,11 @@ fn an_endpoint_that_is_being_removed_is_gone() {
     let (mut board, mut store) = (board(), Store::default());
     let mut host = endpoint("host", "10.9.0.100", Some(AGENT));
     board.set_endpoint(host.clone());
+    board.show_endpoints();
     store.settle(&mut board);
     host.metadata.deletion_timestamp = serde_json::from_value(super::NOW.into()).unwrap();
     board.set_endpoint(host);
+    board.show_endpoints();
     assert_eq!(store.settle(&mut board), ["delete"]);
 }
 
@@ -108,9 +115,11 @@ fn an_endpoint_that_is_being_removed_is_gone() {
 fn an_address_that_no_agent_could_mean_is_left_out() {
     let mut board = board();
     board.set_endpoint(endpoint("v6", "fd00::1", Some(AGENT)));
+    board.show_endpoints();
     let mut unstored = endpoint("unstored", "10.9.0.1", Some(AGENT));
     unstored.metadata.uid = None;
     board.set_endpoint(unstored);
+    board.show_endpoints();
     assert!(board.queue.is_idle());
 }
 
@@ -135,6 +144,21 @@ fn the_object_of_a_client_that_somebody_removed_waits_until_it_is_known_whether_
 }
 
 #[test]
+fn of_many_endpoints_each_is_looked_at_once_and_not_before_all_are_known() {
+    let mut board = board();
+    for last in 1..=100 {
+        board.set_endpoint(endpoint(&format!("host-{last}"), &format!("10.9.0.{last}"), Some(AGENT)));
+    }
+    board.remove_endpoint("host-1");
+    let now = tokio::time::Instant::now();
+    assert_eq!(board.queue.take(now), None);
+    board.show_endpoints();
+    assert_eq!(std::iter::from_fn(|| board.queue.take(now)).count(), 99);
+    board.show_endpoints();
+    assert_eq!(board.queue.take(now), None, "nothing is new");
+}
+
+#[test]
 fn a_removal_that_is_no_wish_asks_nobody() {
     // Ours.
     let (mut board, mut store) = with_a_lease();
@@ -151,6 +175,7 @@ fn a_removal_that_is_no_wish_asks_nobody() {
     for with in [None, Some(leased(1))] {
         let (mut board, mut store) = (super::board(), Store::default());
         board.set_endpoint(endpoint("host", "10.9.0.100", Some(AGENT)));
+        board.show_endpoints();
         board.set_holding(ip(), with);
         store.settle(&mut board);
         board.remove_object(&store.remove(NAME).unwrap());
@@ -277,10 +302,13 @@ fn what_an_endpoint_said_is_written_once_and_goes_with_its_host() {
     // Nor of an endpoint's.
     let (mut board, mut store) = (super::board(), Store::default());
     board.set_endpoint(endpoint("host", "10.9.0.100", Some(AGENT)));
+    board.show_endpoints();
     board.set_look(NAME.into(), look("9", true));
     board.remove_endpoint("host");
+    board.show_endpoints();
     board.places();
     board.set_endpoint(endpoint("next", "10.9.0.100", Some(AGENT)));
+    board.show_endpoints();
     store.settle(&mut board);
     assert_eq!(model(&store.get(NAME)), None);
 }
@@ -293,6 +321,7 @@ fn every_object_that_is_to_be_there_has_an_endpoint_that_is_asked() {
     board.set_holding([10, 9, 0, 102].into(), Some(holding(3, Hold::Offered)));
     board.set_endpoint(endpoint("a", "10.9.0.1", Some(AGENT)));
     board.set_endpoint(endpoint("b", "10.9.0.101", Some(AGENT)));
+    board.show_endpoints();
     let ports: Vec<(String, i32)> =
         board.places().into_iter().map(|(name, place)| (name, place.reach.port)).collect();
     let expected = [("bmc-10-9-0-1", 80), ("bmc-10-9-0-100", 8443), ("bmc-10-9-0-101", 80)];

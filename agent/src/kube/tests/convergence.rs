@@ -92,8 +92,12 @@ fn happen(board: &mut Board, store: &mut Store, last: u8, what: Happens) {
         Happens::Held(holding) => board.set_holding(ip, holding),
         Happens::Endpoint(true) => {
             board.set_endpoint(endpoint(&format!("host-{last}"), &ip.to_string(), Some(AGENT)));
+            board.show_endpoints();
         }
-        Happens::Endpoint(false) => board.remove_endpoint(&format!("host-{last}")),
+        Happens::Endpoint(false) => {
+            board.remove_endpoint(&format!("host-{last}"));
+            board.show_endpoints();
+        }
         Happens::Look(look) => board.set_look(name, look),
         Happens::Edited(status, label, owned) => {
             edit(store, &name, status, label, owned);
