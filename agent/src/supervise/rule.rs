@@ -45,7 +45,7 @@ pub enum Next {
 pub struct Record {
     started: Moment,
     failures: u32,
-    restarts: u32,
+    restarted: bool,
 }
 
 impl Record {
@@ -58,15 +58,13 @@ impl Record {
     pub fn ended(&mut self, end: End, now: Moment, rule: Rule) -> Next {
         if now.since(self.started) >= rule.window {
             self.failures = 0;
-            self.restarts = 0;
         } else if end == End::Abnormal {
             self.failures = self.failures.saturating_add(1);
         }
         if self.failures > rule.max_failures {
             return Next::GiveUp { failures: self.failures };
         }
-        let is_first = self.restarts == 0;
-        self.restarts = self.restarts.saturating_add(1);
+        let is_first = !std::mem::replace(&mut self.restarted, true);
         Next::Start(if is_first { now } else { now.max(self.started.after(rule.min_interval)) })
     }
 }
@@ -149,8 +147,20 @@ mod tests {
     }
 
     #[test]
-    fn a_window_shorter_than_the_distance_makes_no_end_wait() {
+    fn a_window_shorter_than_the_distance_clears_the_count_and_keeps_the_distance() {
         let rule = Rule { window: Duration::from_secs(10), ..RULE };
-        check(rule, &[(10, Abnormal, Some(0)), (11, Abnormal, Some(0)), (12, Normal, Some(0))]);
+        check(rule, &[(10, Abnormal, Some(0)), (11, Abnormal, Some(169)), (12, Normal, Some(168))]);
+    }
+
+    #[test]
+    fn an_end_by_itself_between_two_failures_does_not_clear_the_count() {
+        check(
+            RULE,
+            &[
+                &[(1, Abnormal, Some(0)), (1, Abnormal, Some(179)), (1, Normal, Some(179))],
+                [(1, Abnormal, Some(179)), (1, Abnormal, None)].as_slice(),
+            ]
+            .concat(),
+        );
     }
 }
