@@ -117,7 +117,7 @@ fn now() -> Moment {
 }
 
 /// A running process.
-struct Process {
+pub(super) struct Process {
     name: &'static str,
     child: tokio::process::Child,
     stdin: ChildStdin,
@@ -129,7 +129,7 @@ struct Process {
 
 impl Process {
     /// Starts it and hands it its order.
-    async fn start(spec: &Spec, job: &Job) -> io::Result<Self> {
+    pub async fn start(spec: &Spec, job: &Job) -> io::Result<Self> {
         let parent = rustix::process::getpid();
         let mut command = Command::new(&spec.program);
         command.args(&spec.arguments).arg0("xdhcpd").kill_on_drop(true);
@@ -167,6 +167,12 @@ impl Process {
             // Its end is seen where it is waited for.
             let _ending = self.child.start_kill();
         }
+    }
+
+    /// The next line that it prints.
+    #[cfg(test)]
+    pub async fn next_line(&mut self) -> Option<String> {
+        self.stdout.next().await?.ok()
     }
 
     /// Listens to it until it ends.

@@ -123,6 +123,31 @@ async fn dropping_the_handle_waits_for_the_end() {
     assert!(!is_alive(&process));
 }
 
+#[test]
+fn a_child_of_who_ends_without_a_word_is_killed_by_the_kernel() {
+    // It reads nothing, so that the end of its stdin tells it nothing.
+    let arguments = ["-c".into(), "echo $$; exec sleep 100".into()];
+    let spec = Spec { name: "test", program: "/bin/sh".into(), arguments: arguments.to_vec() };
+    let (sender, receiver) = std::sync::mpsc::channel();
+    // The kernel counts the thread that started a child as its parent.
+    let parent = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut process = runtime.block_on(process::Process::start(&spec, &job(""))).unwrap();
+        let number = runtime.block_on(process.next_line()).unwrap();
+        assert!(is_alive(&number));
+        sender.send(number).unwrap();
+        // Nothing of ours ends it.
+        std::mem::forget((process, runtime));
+    });
+    let process = receiver.recv().unwrap();
+    parent.join().unwrap();
+    let begun = std::time::Instant::now();
+    while is_alive(&process) {
+        assert!(begun.elapsed() < LONG, "it lives on");
+        std::thread::yield_now();
+    }
+}
+
 #[tokio::test]
 async fn a_line_that_is_too_long_is_left_out() {
     let child = child("head -c 100000 /dev/zero | tr '\\0' x; echo; echo after; exec sleep 100");
