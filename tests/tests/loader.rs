@@ -11,7 +11,7 @@ use serde_json::Value;
 use xdhcpd_tests::exchange::{self, address};
 use xdhcpd_tests::netns::{Pair, succeed};
 use xdhcpd_tests::process::{children, is_alive, status_line};
-use xdhcpd_tests::server::Server;
+use xdhcpd_tests::server::{Agent, Server};
 use xdhcpd_tests::skip;
 use xdhcpd_tests::tap::Tap;
 use xdhcpd_tests::wait::{SOON, until, until_true};
@@ -314,4 +314,28 @@ fn the_programs_own_log_is_in_the_agents() -> Result<()> {
     until_true("a line of the program's", SOON, || {
         Ok(server.log().lines().any(|line| line.contains("child=\"loader\"") && line.contains("answer")))
     })
+}
+
+#[test]
+fn what_is_logged_of_which_module_holds_for_the_loader_too() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let pair = Pair::new()?;
+    let mut server = Server::start(&pair.server, NETWORK)?;
+    server.stop("TERM")?;
+    succeed(&mut server.command(&["detach"]))?;
+    let log = server.folder().join("log-of-modules");
+    let config = server.folder().join("config.yaml");
+    let mut agent = pair.server.command(Agent::binary());
+    agent.env("RUST_LOG", "error,xdhcpd::fastpath::attach=info").args(["run", "--config"]).arg(config);
+    let mut agent = agent.stderr(fs::File::create(&log)?).spawn()?;
+    let seen =
+        until_true("the program", SOON, || Ok(fs::read_to_string(&log)?.contains("XDP program in place")));
+    succeed(Command::new("kill").arg(agent.id().to_string()))?;
+    assert!(agent.wait()?.success());
+    seen?;
+    let log = fs::read_to_string(&log)?;
+    assert!(log.lines().all(|line| line.contains("child=\"loader\"")), "the agent's own is off: {log}");
+    Ok(())
 }

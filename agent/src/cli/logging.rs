@@ -1,7 +1,7 @@
 //! The agent's own log: to stderr, as lines for people or as JSON.
 //!
 //! The level is, in this order: `--log-level`, `RUST_LOG` (which may name modules), `LOG_LEVEL`, the
-//! configuration's.
+//! configuration's. The loader logs by the same word, which it is told.
 
 use std::io::{self, IsTerminal as _};
 
@@ -10,6 +10,7 @@ use tracing_subscriber::filter::EnvFilter;
 
 use super::failure::Failure;
 use crate::config;
+use crate::supervise::TARGET as CHILD;
 
 /// How much is logged, and how, in place of the configuration's word.
 #[derive(Debug, Clone, Copy, Default, Args)]
@@ -41,14 +42,25 @@ enum Format {
 
 /// Whether what the command line and the variables say of the log makes sense.
 pub fn check(arguments: LogArguments) -> Result<(), Failure> {
-    filter(config::idle("").log, arguments, variable).map(drop)
+    directives(config::idle("").log, arguments, variable).map(drop)
 }
 
-/// Begins to log; once in a process.
-pub fn start(log: config::Log, arguments: LogArguments) -> Result<(), Failure> {
-    let filter = filter(log, arguments, variable)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+/// Begins to log; once in a process. Returns what is logged, as [`start_as_child`] takes it.
+pub fn start(log: config::Log, arguments: LogArguments) -> Result<String, Failure> {
+    let directives = directives(log, arguments, variable)?;
     let json = arguments.log_format.map_or(log.json, |format| format == Format::Json);
+    // A child's lines come as they are: they have been chosen by the same directives.
+    let filter = filter(&format!("{directives},{CHILD}=trace"))?;
+    begin(filter, json).map(|()| directives)
+}
+
+/// Begins to log in a process whose log another one forwards.
+pub fn start_as_child(directives: &str) -> Result<(), Failure> {
+    begin(filter(directives)?, true)
+}
+
+fn begin(filter: EnvFilter, json: bool) -> Result<(), Failure> {
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let started = if json {
         builder.json().try_init()
     } else {
@@ -57,29 +69,49 @@ pub fn start(log: config::Log, arguments: LogArguments) -> Result<(), Failure> {
     started.map_err(|error| Failure::Failed(anyhow::anyhow!("cannot start the log: {error}")))
 }
 
+fn filter(directives: &str) -> Result<EnvFilter, Failure> {
+    EnvFilter::try_new(directives).map_err(|error| Failure::Usage(format!("{directives}: {error}")))
+}
+
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn filter(
+/// What is logged, in the words of `RUST_LOG`.
+fn directives(
     log: config::Log,
     arguments: LogArguments,
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<EnvFilter, Failure> {
+) -> Result<String, Failure> {
     if let Some(level) = arguments.log_level.and_then(|level| level.to_possible_value()) {
-        return Ok(EnvFilter::new(level.get_name()));
+        return Ok(of_level(level.get_name()));
     }
     if let Some(directives) = variable("RUST_LOG") {
-        return EnvFilter::try_new(directives).map_err(|error| Failure::Usage(format!("RUST_LOG: {error}")));
+        return match EnvFilter::try_new(&directives) {
+            Ok(_) => Ok(directives),
+            Err(error) => Err(Failure::Usage(format!("RUST_LOG: {error}"))),
+        };
     }
     if let Some(text) = variable("LOG_LEVEL") {
         let level = text.parse::<tracing::Level>().map_err(|_| {
             Failure::Usage(format!("LOG_LEVEL: {text:?} is not one of error, warn, info, debug, trace"))
         })?;
-        return Ok(EnvFilter::new(level.as_str()));
+        return Ok(of_level(&level.as_str().to_lowercase()));
     }
-    Ok(EnvFilter::new(log.level.as_str()))
+    Ok(of_level(&log.level.as_str().to_lowercase()))
 }
+
+/// A level for all, but not for the Kubernetes client's own word on each request that failed: we say what
+/// that means, and try again. Who debugs sees it.
+fn of_level(level: &str) -> String {
+    match level {
+        "debug" | "trace" => level.to_owned(),
+        _ => format!("{level},{REQUESTS}=off"),
+    }
+}
+
+/// Where the Kubernetes client logs requests.
+const REQUESTS: &str = "kube_client::client::builder";
 
 #[cfg(test)]
 mod tests {
@@ -93,7 +125,7 @@ mod tests {
             let found = variables.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        filter(INFO, arguments, variable).map(|filter| filter.to_string())
+        directives(INFO, arguments, variable)
     }
 
     #[test]
@@ -101,8 +133,16 @@ mod tests {
         let both = [("RUST_LOG", "xdhcpd=debug"), ("LOG_LEVEL", "WARN")];
         assert_eq!(chosen(Some(Level::Trace), &both).unwrap(), "trace");
         assert_eq!(chosen(None, &both).unwrap(), "xdhcpd=debug");
-        assert_eq!(chosen(None, &both[1..]).unwrap(), "warn");
-        assert_eq!(chosen(None, &[]).unwrap(), "info");
+        assert_eq!(chosen(None, &both[1..]).unwrap(), "warn,kube_client::client::builder=off");
+        assert_eq!(chosen(None, &[]).unwrap(), "info,kube_client::client::builder=off");
+    }
+
+    #[test]
+    fn modules_that_do_not_read_name_their_variable() {
+        let Err(Failure::Usage(text)) = chosen(None, &[("RUST_LOG", "xdhcpd=loud")]) else {
+            panic!("it is refused");
+        };
+        assert!(text.starts_with("RUST_LOG: "), "{text}");
     }
 
     #[test]

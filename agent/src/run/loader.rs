@@ -5,7 +5,6 @@ use std::io;
 
 use tokio::sync::watch;
 use tracing::error;
-use tracing::level_filters::LevelFilter;
 
 use crate::config::Config;
 use crate::fastpath::{InterfaceStatus, Strangers};
@@ -26,12 +25,19 @@ pub struct Loader {
     child: Option<Child>,
     status: watch::Sender<Status>,
     strangers: Strangers,
+    log: String,
 }
 
 impl Loader {
     /// No process yet. It will know these programs of others.
     pub fn new(strangers: Strangers) -> Self {
-        Self { child: None, status: watch::Sender::default(), strangers }
+        Self { strangers, ..Self::default() }
+    }
+
+    /// What it shall log once it is started, as `RUST_LOG` says it.
+    #[must_use]
+    pub fn logging(self, directives: String) -> Self {
+        Self { log: directives, ..self }
     }
 
     /// How it is doing, to be watched.
@@ -54,8 +60,7 @@ impl Loader {
 
     fn child(&mut self) -> io::Result<&Child> {
         if self.child.is_none() {
-            let level = LevelFilter::current().to_string();
-            let arguments = ["loader".into(), "--log-format=json".into(), "--log-level".into(), level.into()];
+            let arguments = ["loader".into(), "--log-filter".into(), self.log.clone().into()];
             self.child = Some(Child::new(Spec::own("loader", arguments), self.status.clone())?);
         }
         self.child.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())

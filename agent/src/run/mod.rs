@@ -66,8 +66,9 @@ const RELOADS: usize = 1;
 /// are answered meanwhile.
 const FIRST_WORD: Duration = Duration::from_secs(3);
 
-/// Runs the agent until a signal ends it. The log is started once it is known what is to be logged.
-pub fn run(options: &RunOptions, start_log: impl FnOnce(config::Log) -> Result<()>) -> Result<()> {
+/// Runs the agent until a signal ends it. The log is started once it is known what is to be logged, which is
+/// also told to those who log for us.
+pub fn run(options: &RunOptions, start_log: impl FnOnce(config::Log) -> Result<String>) -> Result<()> {
     // First, while there is one thread.
     let (loader, kept) = give_up_privileges(options);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -81,11 +82,11 @@ pub fn run(options: &RunOptions, start_log: impl FnOnce(config::Log) -> Result<(
         };
         let witness = cluster.as_ref().and_then(cluster::Begun::witness);
         let started = match start_log(prepared.config.log) {
-            Ok(()) => {
+            Ok(directives) => {
                 if let Err(fault) = kept {
                     warn!("no privileges are given up: {fault}");
                 }
-                start(options, (prepared, loader), cluster).await
+                start(options, (prepared, loader.logging(directives)), cluster).await
             }
             Err(fault) => Err(fault),
         };

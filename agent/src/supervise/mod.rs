@@ -26,6 +26,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 pub use self::limits::Limits;
+pub use self::output::TARGET;
 pub use self::rule::{End, Next, Record, Rule};
 
 /// What a child is.

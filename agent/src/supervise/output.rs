@@ -12,6 +12,10 @@ use serde_json::{Map, Value};
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::{Decoder, LinesCodec, LinesCodecError};
 
+/// Where such lines stand in our log. Who logs for a child lets all of them through: the child has been told
+/// what not to log.
+pub const TARGET: &str = "xdhcpd::child";
+
 /// The longest line that is read.
 const LINE: usize = 1 << 16;
 
@@ -62,16 +66,16 @@ struct Record {
 /// Hands a line on.
 pub(super) fn forward(child: &str, line: &str) {
     let Ok(Record { level, fields }) = serde_json::from_str(line) else {
-        tracing::info!(child, "{line}");
+        tracing::info!(target: TARGET, child, "{line}");
         return;
     };
     let said = text(&fields);
     match level.as_str() {
-        "ERROR" => tracing::error!(child, "{said}"),
-        "WARN" => tracing::warn!(child, "{said}"),
-        "DEBUG" => tracing::debug!(child, "{said}"),
-        "TRACE" => tracing::trace!(child, "{said}"),
-        _ => tracing::info!(child, "{said}"),
+        "ERROR" => tracing::error!(target: TARGET, child, "{said}"),
+        "WARN" => tracing::warn!(target: TARGET, child, "{said}"),
+        "DEBUG" => tracing::debug!(target: TARGET, child, "{said}"),
+        "TRACE" => tracing::trace!(target: TARGET, child, "{said}"),
+        _ => tracing::info!(target: TARGET, child, "{said}"),
     }
 }
 
