@@ -169,6 +169,39 @@ fn a_program_that_somebody_detached_is_back_within_two_seconds() -> Result<()> {
 }
 
 #[test]
+fn what_is_taken_away_by_force_stays_away_until_the_configuration_is_read_again() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let pair = Pair::new()?;
+    let server = Server::start(&pair.server, NETWORK)?;
+    let tap = Tap::open(&pair.client, "c0")?;
+    exchange::obtain(&tap, ONE, |frame| frame)?;
+    let said = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let refused = server.run(&["detach"])?;
+    assert!(refused.status.code() == Some(1) && said(&refused).contains("is running: stop it first"));
+    assert!(pair.server.ip("link show s0")?.contains("xdp"));
+
+    let forced = server.run(&["detach", "--force"])?;
+    assert!(forced.status.success() && said(&forced).contains("runs on without a fast path"), "{forced:?}");
+    // The loader has looked, and let it be.
+    server.wait_for_log("`xdhcpd detach --force` has taken program and maps away")?;
+    assert!(!pair.server.ip("link show s0")?.contains("xdp") && !server.pins().exists());
+    let before = server.answered()?;
+    let [_, ack] = exchange::obtain(&tap, ONE, |frame| frame)?;
+    assert_eq!(address(&ack), FIRST);
+    assert_eq!(server.answered()?.agent, (before.agent.0 + 1, before.agent.1 + 1), "the agent answers alone");
+
+    server.signal("HUP")?;
+    program_comes(&pair, true)?;
+    exchange::obtain(&tap, ONE, |frame| frame)?;
+    let before = server.answered()?;
+    exchange::obtain(&tap, ONE, |frame| frame)?;
+    assert!(server.answered()?.since(before).is_a_known_clients());
+    Ok(())
+}
+
+#[test]
 fn an_interface_that_is_made_again_has_the_program_within_two_seconds() -> Result<()> {
     if !can_run() {
         return Ok(());

@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::failure::{Failure, note};
 use super::output::{print, print_json};
 use super::which::Which;
 use crate::fastpath::{self, Detached};
@@ -13,7 +13,7 @@ use crate::fastpath::{self, Detached};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Also while the agent runs, which then answers alone or attaches again
+    /// Also while the agent runs, which then answers alone until it is restarted or reloads (SIGHUP)
     #[arg(long, env = "XDHCPD_FORCE", value_parser = BoolishValueParser::new())]
     force: bool,
     /// Print JSON
@@ -27,8 +27,11 @@ const EXAMPLES: &str = "\
 Examples:
   xdhcpd detach
   xdhcpd detach --name rack1
+  xdhcpd detach --force
 
-Stop the agent first; an agent started with `run --detach-on-exit` does this by itself.";
+Stop the agent first; an agent started with `run --detach-on-exit` does this by itself. With --force a
+running agent loses its fast path: it serves all clients alone until it is restarted, or reloads its
+configuration (SIGHUP).";
 
 /// What was taken away, as JSON.
 #[derive(Debug, Serialize)]
@@ -40,10 +43,15 @@ struct DetachReport {
 /// Takes it away.
 pub async fn detach(arguments: &Arguments) -> Result<(), Failure> {
     let name = arguments.which.name()?;
-    if !arguments.force && arguments.which.client()?.is_running().await? {
+    let is_running = match arguments.which.client()?.is_running().await {
+        // It is to be done whatever is wrong with the agent.
+        Err(_) if arguments.force => false,
+        other => other?,
+    };
+    if is_running && !arguments.force {
         return Err(Failure::Failed(anyhow::anyhow!(
             "the agent {name} is running: stop it first, or start it with --detach-on-exit; \
-             --force takes the program from under it"
+             --force takes the program from under it, and it answers alone then"
         )));
     }
     let detached = fastpath::detach(&name)
@@ -59,7 +67,13 @@ pub async fn detach(arguments: &Arguments) -> Result<(), Failure> {
     } else {
         detached.interfaces.join(", ")
     };
-    print(&format!("detached from {interfaces}; removed {} pins\n", detached.pins.len())).map(drop)
+    print(&format!("detached from {interfaces}; removed {} pins\n", detached.pins.len())).map(drop)?;
+    if is_running {
+        note(format_args!(
+            "the agent {name} runs on without a fast path, until it is restarted or reloads its configuration (SIGHUP)"
+        ));
+    }
+    Ok(())
 }
 
 fn report_of(detached: Detached) -> DetachReport {

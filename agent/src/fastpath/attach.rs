@@ -28,6 +28,12 @@ pub(super) enum AttachError {
     /// Somebody else was there first.
     #[error("another XDP program is attached: {0}")]
     Occupied(String),
+    /// Nobody could find what the program answers by.
+    #[error(
+        "`xdhcpd detach --force` has taken program and maps away: they are back when the agent is restarted, or \
+         reloads its configuration"
+    )]
+    TakenAway,
     /// Another interface's pin would have the same path.
     #[error("its pin would be that of another interface: their names differ only in `.` and `_`")]
     SameName,
@@ -217,6 +223,9 @@ fn attach(
         // The link may be on an interface that has another name by now.
         link::remove(&pin_path)?;
         return Err(AttachError::NoInterface);
+    }
+    if !pins.have_maps() {
+        return Err(AttachError::TakenAway);
     }
     leave_vlan_tags(name);
     if let Some(place) = adopt(program, pins, name, places) {

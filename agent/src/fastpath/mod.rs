@@ -117,6 +117,11 @@ impl FastPath {
         Ok(Self { pins, maps, events, barrier })
     }
 
+    /// Whether the maps are still pinned, so that a program on them is found again.
+    pub fn is_pinned(&self) -> bool {
+        self.pins.have_maps()
+    }
+
     /// Where the program is on an interface, as the kernel says; by name, none: nowhere.
     pub fn mode(&self, interface: &str) -> Option<&'static str> {
         attach::held(&self.pins, interface).map(Place::name)

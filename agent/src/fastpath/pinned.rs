@@ -107,11 +107,7 @@ pub struct Detached {
 pub fn detach(name: &str) -> Result<Detached, FastPathError> {
     let pins = Pins::new(name);
     let mut detached = Detached::default();
-    for (path, interface) in pins.links()? {
-        link::remove(&path)?;
-        detached.interfaces.push(interface);
-        detached.pins.push(path);
-    }
+    remove_links(&pins, &mut detached)?;
     let mut rest = pins.files()?;
     rest.sort();
     for path in rest {
@@ -119,6 +115,19 @@ pub fn detach(name: &str) -> Result<Detached, FastPathError> {
             detached.pins.push(path);
         }
     }
+    // A loader that runs may have put its program back meanwhile; without maps it does not.
+    remove_links(&pins, &mut detached)?;
     pins.remove_folder()?;
     Ok(detached)
+}
+
+fn remove_links(pins: &Pins, detached: &mut Detached) -> Result<(), FastPathError> {
+    for (path, interface) in pins.links()? {
+        link::remove(&path)?;
+        if !detached.pins.contains(&path) {
+            detached.interfaces.push(interface);
+            detached.pins.push(path);
+        }
+    }
+    Ok(())
 }

@@ -54,6 +54,11 @@ impl Pins {
         self.folder.join(name)
     }
 
+    /// Whether the maps are pinned, as they are from the agent's start until somebody takes them away.
+    pub fn have_maps(&self) -> bool {
+        self.map("LEASES").exists()
+    }
+
     /// The link that attaches the program to an interface.
     pub fn link(&self, interface: &str) -> PathBuf {
         self.folder.join(format!("{LINK_PREFIX}{}", file_name(interface)))

@@ -86,7 +86,17 @@ impl Core {
         if new.log != self.config.log {
             warn!("`log` is changed by a restart alone: it stays as it was");
         }
+        self.begin_anew_after_detach();
         self.change_over(prepared).map_err(|fault| format!("{fault:#}; the configuration stays as it was"))
+    }
+
+    /// Where somebody took the fast path away while we run, a new configuration brings it back.
+    fn begin_anew_after_detach(&mut self) {
+        if self.fast.as_ref().is_some_and(|fast| !fast.is_pinned()) {
+            // What the kernel renewed before that is still told.
+            self.catch_up(Now::read());
+            self.fast = None;
+        }
     }
 
     /// Goes over to another configuration, or other places; an error: nothing is changed.
