@@ -132,25 +132,26 @@ fn both_keep_only_the_capabilities_that_they_need_and_gain_none() -> Result<()> 
     Ok(())
 }
 
-#[test]
-fn a_program_that_somebody_detached_is_back_within_two_seconds() -> Result<()> {
+/// Whoever detaches the program by hand has it back before long, and `ip` cannot even do that.
+fn what_somebody_detached_is_back_within_two_seconds(mode: &str, place: &str) -> Result<()> {
     if !can_run() || !skip::is_there(&skip::this_test(), "bpftool", "bpftool") {
         return Ok(());
     }
     let pair = Pair::new()?;
-    let server = Server::start(&pair.server, NETWORK)?;
-    let tap = Tap::open(&pair.client, "c0")?;
-    exchange::obtain(&tap, ONE, |frame| frame)?;
+    let server = Server::start_with(&pair.server, NETWORK, &format!("fastPath: {{mode: {mode}}}"))?;
+    program_comes(&pair, true)?;
     let link = server.pins().join("link-s0");
-    let (off, pin) = (["link", "set", "dev", "s0", "xdpgeneric", "off"], link.display().to_string());
-    let detach = ["link", "detach", "pinned", &pin];
     let by_hand = |program: &str, words: &[&str]| pair.server.command(program).args(words).output();
     // The kernel itself refuses that: the program is a link's.
-    assert!(!by_hand("ip", &off)?.status.success());
+    let refused = by_hand("ip", &["link", "set", "dev", "s0", place, "off"])?;
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("Can't replace active BPF XDP link"),
+        "{refused:?}"
+    );
     for (time, way) in ["a detached link", "a removed pin"].iter().enumerate() {
         let begun = Instant::now();
         if time == 0 {
-            let output = by_hand("bpftool", &detach)?;
+            let output = by_hand("bpftool", &["link", "detach", "pinned", &link.display().to_string()])?;
             assert!(output.status.success(), "{output:?}");
         } else {
             fs::remove_file(&link)?;
@@ -159,13 +160,29 @@ fn a_program_that_somebody_detached_is_back_within_two_seconds() -> Result<()> {
             Ok(server.log().matches("XDP program put back in place").count() == time + 1)
         })?;
         assert!(begun.elapsed() < Duration::from_secs(2), "{way}: {:?}", begun.elapsed());
-        assert!(pair.server.ip("link show s0")?.contains("xdp"), "{way}");
-        let before = server.answered()?;
-        exchange::obtain(&tap, ONE, |frame| frame)?;
-        assert!(server.answered()?.since(before).is_a_known_clients(), "{way}");
+        let interface = server.json("stats")?["kernel"]["interfaces"][0].clone();
+        assert_eq!((&interface["mode"], &interface["attached"]), (&mode.into(), &true.into()), "{way}");
     }
     assert_eq!(stats(&server)?["restarts"], 0, "by the same loader");
+    if mode == "generic" {
+        // What a native program sends is lost on its way to a peer without one.
+        let tap = Tap::open(&pair.client, "c0")?;
+        exchange::obtain(&tap, ONE, |frame| frame)?;
+        let before = server.answered()?;
+        exchange::obtain(&tap, ONE, |frame| frame)?;
+        assert!(server.answered()?.since(before).is_a_known_clients());
+    }
     Ok(())
+}
+
+#[test]
+fn a_generic_program_that_somebody_detached_is_back_within_two_seconds() -> Result<()> {
+    what_somebody_detached_is_back_within_two_seconds("generic", "xdpgeneric")
+}
+
+#[test]
+fn a_native_program_that_somebody_detached_is_back_within_two_seconds() -> Result<()> {
+    what_somebody_detached_is_back_within_two_seconds("native", "xdpdrv")
 }
 
 #[test]
@@ -267,6 +284,32 @@ fn another_xdp_program_is_named_and_ours_takes_its_place_when_it_goes() -> Resul
     exchange::obtain(&tap, ONE, |frame| frame)?;
     assert!(server.answered()?.since(before).is_a_known_clients());
     Ok(())
+}
+
+#[test]
+fn another_xdp_program_that_came_later_is_said_by_its_number_with_what_names_it() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let pair = Pair::new()?;
+    let server = Server::start(&pair.server, NETWORK)?;
+    let stop_and_go = |signal: &str| -> Result<()> {
+        succeed(Command::new("kill").args([signal, &loader(&server)?.to_string()])).map(drop)
+    };
+    stop_and_go("-STOP")?;
+    pair.server.ip("link del s0")?;
+    pair.server.ip(&format!("link add s0 type veth peer name c0 netns {}", pair.client.name()))?;
+    pair.server.ip("address add 10.9.0.2/24 dev s0")?;
+    let other = attach_other(&pair)?;
+    pair.server.ip("link set s0 up")?;
+    pair.client.ip("link set c0 up")?;
+    stop_and_go("-CONT")?;
+    server.wait_for_log("another XDP program is attached: id ")?;
+    assert!(server.log().contains("names it); `bpftool net show dev s0` shows how it is attached"));
+    let tap = Tap::open(&pair.client, "c0")?;
+    exchange::obtain(&tap, ONE, |frame| frame)?;
+    drop(other);
+    until_true("our program", SOON, || Ok(server.json("stats")?["kernel"]["attached"] == true))
 }
 
 #[test]
