@@ -1,14 +1,20 @@
 //! The fast path outlives the agent: known clients are answered while it is stopped or killed, and
 //! a restart knows them all.
 
+use std::fs::File;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use xdhcpd_tests::capture::Capture;
 use xdhcpd_tests::clients::{self, Program};
-use xdhcpd_tests::netns::Pair;
+use xdhcpd_tests::exchange::{self, address, from_client, message};
+use xdhcpd_tests::netns::{Pair, succeed};
 use xdhcpd_tests::server::{Agent, Server};
 use xdhcpd_tests::skip;
+use xdhcpd_tests::tap::Tap;
+use xdhcpd_tests::wait::{SOON, until_true};
 
 const NETWORK: &str = "
   - name: rack1
@@ -20,6 +26,9 @@ const NETWORK: &str = "
 ";
 
 const FIRST: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 100);
+const ONE: [u8; 6] = [2, 0, 0, 0, 1, 1];
+const TWO: [u8; 6] = [2, 0, 0, 0, 1, 2];
+const THREE: [u8; 6] = [2, 0, 0, 0, 1, 3];
 
 fn can_run() -> bool {
     let test = skip::this_test();
@@ -147,5 +156,123 @@ fn detach_on_exit_takes_the_program_along() -> Result<()> {
     assert!(server.stop("TERM")?.success());
     assert!(!server.pins().exists());
     assert!(!pair.server.ip("link show s0")?.contains("xdp"));
+    Ok(())
+}
+
+/// A disk that can be told to keep whoever writes to it waiting.
+struct SlowDisk {
+    folder: tempfile::TempDir,
+}
+
+impl SlowDisk {
+    fn mount() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let disk = Self { folder };
+        let image = disk.folder.path().join("image");
+        File::create(&image)?.set_len(16 << 20)?;
+        std::fs::create_dir(disk.path())?;
+        succeed(Command::new("mkfs.ext4").arg("-q").arg(&image))?;
+        succeed(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(disk.path()))?;
+        Ok(disk)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("disk")
+    }
+
+    fn freeze(&self) -> Result<()> {
+        succeed(Command::new("fsfreeze").arg("--freeze").arg(self.path())).map(drop)
+    }
+
+    fn thaw(&self) -> Result<()> {
+        succeed(Command::new("fsfreeze").arg("--unfreeze").arg(self.path())).map(drop)
+    }
+}
+
+impl Drop for SlowDisk {
+    fn drop(&mut self) {
+        // It may not be frozen.
+        let _ = self.thaw();
+        let _ = Command::new("umount").args(["--lazy"]).arg(self.path()).status();
+    }
+}
+
+/// Whether a thread of this process waits for a disk (proc(5)).
+fn waits_for_a_disk(process: u32) -> Result<bool> {
+    for thread in std::fs::read_dir(Path::new("/proc").join(process.to_string()).join("task"))? {
+        let stat = std::fs::read_to_string(thread?.path().join("stat"))?;
+        if stat.contains(") D ") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[test]
+fn what_is_in_flight_when_sigterm_comes_is_answered_once_it_is_on_disk() -> Result<()> {
+    let test = skip::this_test();
+    if !skip::is_root(&test) || !skip::is_there(&test, "mkfs.ext4", "e2fsprogs") {
+        return Ok(());
+    }
+    let pair = Pair::new()?;
+    let disk = SlowDisk::mount()?;
+    let more = format!("fastPath: {{mode: off}}\nleases: {{dir: {}}}", disk.path().display());
+    let mut server = Server::start_with(&pair.server, NETWORK, &more)?;
+    let tap = Tap::open(&pair.client, "c0")?;
+    let offer = exchange::ask(&tap, &from_client(message::DISCOVER, TWO))?;
+    disk.freeze()?;
+    // The first waits for its place on disk, the others in the queue.
+    let first = from_client(message::DISCOVER, ONE);
+    tap.send(&first.build())?;
+    until_true("a write to wait", SOON, || waits_for_a_disk(server.pid()))?;
+    let request = from_client(message::REQUEST, TWO).option(50, &address(&offer).octets());
+    let request = request.option(54, &[10, 9, 0, 2]);
+    let last = from_client(message::DISCOVER, THREE);
+    for frame in [&request, &last] {
+        tap.send(&frame.build())?;
+    }
+    server.signal("TERM")?;
+    let socket = format!("/run/xdhcpd/{}.sock", server.name());
+    until_true("the agent to listen to nobody any more", SOON, || {
+        Ok(std::os::unix::net::UnixStream::connect(&socket).is_err())
+    })?;
+    assert!(exchange::reply_to(&tap, &first, exchange::SILENCE)?.is_none(), "nothing is promised yet");
+    disk.thaw()?;
+    let mut given = Vec::new();
+    for frame in [&first, &request, &last] {
+        let reply =
+            exchange::reply_to(&tap, frame, SOON)?.with_context(|| format!("no reply to {frame:?}"))?;
+        given.push(address(&reply));
+    }
+    assert!(server.stop("TERM")?.success());
+    server.restart(&pair.server)?;
+    for (mac, ip) in [ONE, TWO, THREE].into_iter().zip(given) {
+        let lease = server.lease(ip)?;
+        assert!(
+            lease["mac"].as_str().is_some_and(|text| text.ends_with(&format!("01:{:02x}", mac[5]))),
+            "{lease}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_probe_under_way_when_sigterm_comes_is_left_and_its_client_served_by_the_next() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let pair = Pair::new()?;
+    let one_address = NETWORK.replace("10.9.0.100-10.9.0.110", "10.9.0.100-10.9.0.100");
+    let mut server = Server::start(&pair.server, &one_address.replace("probe: false", "probe: true"))?;
+    let tap = Tap::open(&pair.client, "c0")?;
+    let discover = from_client(message::DISCOVER, ONE);
+    tap.send(&discover.build())?;
+    let arp = [8, 6];
+    while tap.receive(SOON)?.context("no probe")?.bytes.get(12..14) != Some(&arp) {}
+    assert!(server.stop("TERM")?.success());
+    assert!(exchange::reply_to(&tap, &discover, exchange::SILENCE)?.is_none(), "nobody knows if it is free");
+    server.restart(&pair.server)?;
+    let [_, ack] = exchange::obtain(&tap, ONE, |frame| frame)?;
+    assert_eq!(address(&ack), FIRST, "the only one there is");
     Ok(())
 }
