@@ -306,6 +306,7 @@ fn another_xdp_program_that_came_later_is_said_by_its_number_with_what_names_it(
     stop_and_go("-CONT")?;
     server.wait_for_log("another XDP program is attached: id ")?;
     assert!(server.log().contains("names it); `bpftool net show dev s0` shows how it is attached"));
+    server.wait_for_log("the interfaces have changed, and are served as they are now")?;
     let tap = Tap::open(&pair.client, "c0")?;
     exchange::obtain(&tap, ONE, |frame| frame)?;
     drop(other);
