@@ -1,8 +1,10 @@
 //! How a lease is written: an entry that dhcpd's own parser accepts.
 //!
 //! `ends` is the horizon, rounded up, so that whoever reads the file keeps the address for as long
-//! as it may have been promised. What dhcpd has no word for stands in `set` statements. A client's
-//! own text is quoted with everything but plain ASCII escaped: no byte of it can end a string.
+//! as it may have been promised. What dhcpd has no word for stands in `set` statements. dhcpd repeats
+//! those in its own later entries, where they are about what was before: `xdhcpd-written` is the `cltt`
+//! of the entry that they belong to. A client's own text is quoted with everything but plain ASCII
+//! escaped: no byte of it can end a string.
 
 use std::fmt::{self, Display, Formatter, Write as _};
 use std::time::Duration;
@@ -61,7 +63,7 @@ impl State {
     }
 
     /// The state as dhcpd has it.
-    const fn binding(self) -> &'static str {
+    pub(super) const fn binding(self) -> &'static str {
         match self {
             Self::Offered | Self::Bound => "active",
             Self::Declined => "abandoned",
@@ -90,9 +92,11 @@ fn try_entry(
     boot: Option<&BootId>,
 ) -> fmt::Result {
     writeln!(text, "lease {} {{", lease.ip)?;
-    writeln!(text, "  starts {};", Dated(wall(now, lease.starts)))?;
-    writeln!(text, "  ends {};", Dated(wall(now, until)))?;
-    writeln!(text, "  cltt {};", Dated(wall(now, now.moment)))?;
+    let written = wall(now, now.moment);
+    // Of what it is not known when it began, that was after boot at any rate.
+    writeln!(text, "  starts {};", Dated(wall(now, lease.starts.max(Moment(1)))))?;
+    writeln!(text, "  ends {};", Dated(wall_up(now, until)))?;
+    writeln!(text, "  cltt {};", Dated(written))?;
     writeln!(text, "  binding state {};\n  next binding state free;", lease.state.binding())?;
     if lease.mac != [0; 6] {
         let [first, rest @ ..] = lease.mac;
@@ -104,7 +108,8 @@ fn try_entry(
         writeln!(text, "  uid {};", Quoted(id))?;
     }
     writeln!(text, "  set xdhcpd-state = \"{}\";", lease.state.word())?;
-    writeln!(text, "  set xdhcpd-ends = \"{}\";", Plain(wall(now, lease.expires)))?;
+    writeln!(text, "  set xdhcpd-written = \"{}\";", Plain(written))?;
+    writeln!(text, "  set xdhcpd-ends = \"{}\";", Plain(wall_up(now, lease.expires)))?;
     if lease.taken != lease.state.implies_taken() {
         writeln!(text, "  set xdhcpd-taken = \"{}\";", if lease.taken { "yes" } else { "no" })?;
     }
@@ -118,13 +123,15 @@ fn try_entry(
     text.write_str("}\n")
 }
 
-/// The wall time of a moment in whole seconds, rounded up; none: for ever.
-fn wall(now: Now, moment: Moment) -> Option<time::OffsetDateTime> {
+/// The wall time of a moment in whole seconds, rounded up: an end that nothing goes past.
+fn wall_up(now: Now, moment: Moment) -> Option<time::OffsetDateTime> {
     const ROUND_UP: Duration = Duration::from_nanos(999_999_999);
-    if moment == Moment::FOREVER {
-        return None;
-    }
-    let seconds = now.wall_seconds(moment.after(ROUND_UP))?;
+    if moment == Moment::FOREVER { None } else { wall(now, moment.after(ROUND_UP)) }
+}
+
+/// The wall time of a moment in whole seconds, rounded down: what has begun has begun; none: for ever.
+fn wall(now: Now, moment: Moment) -> Option<time::OffsetDateTime> {
+    let seconds = now.wall_seconds(moment)?;
     // What the calendar cannot say (a year past 9999) is for ever; before 1970 is 1970.
     time::OffsetDateTime::from_unix_timestamp(seconds.max(0)).ok()
 }

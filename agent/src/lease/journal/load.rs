@@ -148,14 +148,17 @@ fn lease(ip: Ipv4Addr, said: Statements<'_>, now: Now, boot: Option<&BootId>) ->
         Date::At(seconds) => now.moment_of(seconds),
         Date::Never => Moment::FOREVER,
     };
-    let horizon = said.ends?;
+    let said = said.without_leftovers();
+    let binding = said.binding.unwrap_or(State::Bound);
+    // Addresses of a failover pair that were never used have no times.
+    let never_used = (!binding.occupies()).then_some(Date::At(0));
+    let horizon = said.ends.or(never_used)?;
     let own_end = said.own_end.unwrap_or(horizon);
     let moments = said.boot.and_then(|value| boot?.moments(value));
     let [starts, expires, durable_until] = moments
         .unwrap_or_else(|| [said.starts.map_or(Moment::NEVER, moment), moment(own_end), moment(horizon)]);
-    let binding = said.binding.unwrap_or(State::Bound);
-    // Ours is finer, as long as somebody else has not changed what it refines.
-    let state = said.state.filter(|state| state.occupies() == binding.occupies()).unwrap_or(binding);
+    // Ours is finer.
+    let state = said.state.unwrap_or(binding);
     let lease = Lease {
         ip,
         mac: said.mac.unwrap_or_default(),

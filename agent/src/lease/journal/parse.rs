@@ -22,18 +22,33 @@ pub(super) enum Date {
 pub(super) struct Statements<'a> {
     pub(super) starts: Option<Date>,
     pub(super) ends: Option<Date>,
+    pub(super) cltt: Option<Date>,
     pub(super) binding: Option<State>,
     pub(super) mac: Option<[u8; 6]>,
     pub(super) uid: Option<Vec<u8>>,
     pub(super) host_name: Option<Vec<u8>>,
     /// `set xdhcpd-state`.
     pub(super) state: Option<State>,
+    /// `set xdhcpd-written`: the `cltt` of the entry that our statements belong to.
+    pub(super) written: Option<Date>,
     /// `set xdhcpd-ends`: the client's own end.
     pub(super) own_end: Option<Date>,
     /// `set xdhcpd-taken`: whether the client ever took it, where the state does not say.
     pub(super) taken: Option<bool>,
     /// `set xdhcpd-boot`: which boot the moments are of, and these.
     pub(super) boot: Option<&'a [u8]>,
+}
+
+impl Statements<'_> {
+    /// Drops our own statements where somebody has written the entry since, who repeats them.
+    pub(super) fn without_leftovers(self) -> Self {
+        let is_as_written = self.written.is_none_or(|written| Some(written) == self.cltt);
+        let refines = |state: State| self.binding.is_some_and(|now| now.binding() == state.binding());
+        if is_as_written && self.state.is_none_or(refines) {
+            return self;
+        }
+        Self { state: None, own_end: None, taken: None, boot: None, ..self }
+    }
 }
 
 /// One thing at the top of the file.
@@ -77,6 +92,7 @@ fn statements<'a>(lexer: &mut Lexer<'a>) -> Result<Statements<'a>, Fault> {
             Token::Close => return Ok(found),
             Token::Word(b"starts") => found.starts = Some(date(lexer)?),
             Token::Word(b"ends") => found.ends = Some(date(lexer)?),
+            Token::Word(b"cltt") => found.cltt = Some(date(lexer)?),
             Token::Word(b"binding") => found.binding = Some(binding(lexer)?),
             Token::Word(b"hardware") => found.mac = hardware(lexer)?,
             Token::Word(b"uid") => found.uid = Some(data(lexer)?),
@@ -116,6 +132,15 @@ fn date(lexer: &mut Lexer<'_>) -> Result<Date, Fault> {
     }
 }
 
+/// `YYYY/MM/DD HH:MM:SS` or `never`, as our own statements have it.
+fn plain_date(value: &[u8]) -> Option<Date> {
+    if value == b"never" {
+        return Some(Date::Never);
+    }
+    let mut words = value.split(|byte| *byte == b' ');
+    seconds(words.next()?, words.next()?).map(Date::At)
+}
+
 /// Seconds since 1970 of `YYYY/MM/DD` and `HH:MM:SS`.
 fn seconds(day: &[u8], hour: &[u8]) -> Option<i64> {
     let [year, month, day] = three(day, '/')?;
@@ -153,16 +178,18 @@ fn binding(lexer: &mut Lexer<'_>) -> Result<State, Fault> {
     end(lexer).map(|()| state)
 }
 
-/// `ethernet MAC;`; none: another kind of hardware.
+/// `KIND ADDRESS;`; none: it is not Ethernet's. dhcpd writes an empty address where there is none, as
+/// with InfiniBand.
 fn hardware(lexer: &mut Lexer<'_>) -> Result<Option<[u8; 6]>, Fault> {
-    let wrong = lexer.fault(What::Expected("`hardware ethernet` and six bytes in hex"));
+    let wrong = lexer.fault(What::Expected("`hardware`, its kind and bytes in hex"));
     let kind = word(lexer, wrong)?;
-    let bytes = hex(word(lexer, wrong)?).ok_or(wrong)?;
+    let bytes = match lexer.token()? {
+        Token::Semicolon => return Ok(None),
+        Token::Word(word) => hex(word).ok_or(wrong)?,
+        Token::Quoted(_) | Token::Open | Token::Close => return Err(wrong),
+    };
     end(lexer)?;
-    if kind != b"ethernet" {
-        return Ok(None);
-    }
-    bytes.try_into().map(Some).map_err(|_| wrong)
+    Ok(bytes.try_into().ok().filter(|_| kind == b"ethernet"))
 }
 
 /// A quoted string, or bytes in hex with colons.
@@ -194,12 +221,8 @@ fn set<'a>(lexer: &mut Lexer<'a>, found: &mut Statements<'a>) -> Result<(), Faul
         b"xdhcpd-state" => {
             found.state = State::ALL.into_iter().find(|state| state.word().as_bytes() == value);
         }
-        b"xdhcpd-ends" if value == b"never" => found.own_end = Some(Date::Never),
-        b"xdhcpd-ends" => {
-            let mut words = value.split(|byte| *byte == b' ');
-            let date = words.next().zip(words.next()).and_then(|(day, hour)| seconds(day, hour));
-            found.own_end = date.map(Date::At);
-        }
+        b"xdhcpd-written" => found.written = plain_date(value),
+        b"xdhcpd-ends" => found.own_end = plain_date(value),
         b"xdhcpd-taken" => found.taken = Some(value == b"yes"),
         b"xdhcpd-boot" => found.boot = Some(value),
         _ => {}

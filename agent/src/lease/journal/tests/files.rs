@@ -10,8 +10,10 @@ fn wall(moment: Moment) -> Option<i64> {
 
 /// Written by dhcpd 4.4.3-P1 itself: addresses once each, in its own order.
 const BY_DHCPD: &[u8] = include_bytes!("data/dhcpd-4.4.3-P1.leases");
-/// What that dhcpd had read then: older forms of dates and ids among it.
+/// What that dhcpd had read then, as one of a failover pair: older forms of dates and ids among it.
 const EVERY_STATEMENT: &[u8] = include_bytes!("data/every-statement.leases");
+/// Written by the same dhcpd for IPv6.
+const FOR_IPV6: &[u8] = include_bytes!("data/dhcpd-4.4.3-P1.leases6");
 
 #[test]
 fn a_file_that_dhcpd_wrote_says_what_the_one_it_had_read_said() {
@@ -30,9 +32,13 @@ fn what_dhcpd_declared_survives_our_compaction() {
     journal.compact(loaded.leases(), NOW).unwrap();
     assert_eq!(journal.length(), disk.bytes(&path()).len() as u64);
     let text = String::from_utf8(disk.bytes(&path())).unwrap();
-    for kept in
-        ["authoring-byte-order little", "server-duid \"", "failover peer \"rack\"", "host dynamic-one"]
-    {
+    for kept in [
+        "authoring-byte-order little",
+        "server-duid \"",
+        "failover peer \"rack\"",
+        "host dynamic-one",
+        "group dynamic-group",
+    ] {
         let before = String::from_utf8_lossy(BY_DHCPD).matches(kept).count();
         assert!(before > 0);
         assert_eq!(text.matches(kept).count(), before, "{kept} in {text}");
@@ -46,7 +52,7 @@ fn a_file_of_dhcpds_is_taken_over() {
     let (_, loaded) = open(&BadDisk::with(&path(), EVERY_STATEMENT));
     let leases = by_ip(loaded.leases());
     let get = |host: u8| &leases[&Ipv4Addr::new(10, 9, 0, host)];
-    assert_eq!(leases.len(), 7);
+    assert_eq!(leases.len(), 14);
     // 2026/11/21 18:00:00, in the last of its two entries.
     let active = get(100);
     assert_eq!((active.state, wall(active.expires)), (State::Bound, Some(1_795_284_000)));
@@ -60,7 +66,75 @@ fn a_file_of_dhcpds_is_taken_over() {
     assert_eq!((get(103).state, get(103).expires), (State::Bound, Moment::FOREVER));
     assert_eq!((get(104).state, wall(get(104).expires)), (State::Bound, Some(1_795_284_000)));
     assert_eq!(get(104).client_id.as_deref(), Some(&[1, 2, 0xa][..]));
-    assert_eq!((get(105).state, get(106).state), (State::Released, State::Expired));
+    let ended = [(105, State::Released), (106, State::Expired), (107, State::Expired), (108, State::Expired)];
+    assert_eq!(ended.map(|(host, _)| get(host).state), ended.map(|(_, state)| state));
+    // Of a token ring, and of InfiniBand, whose address dhcpd leaves out: nobody whom we could know, but
+    // it is somebody's.
+    for (host, has_id) in [(109, false), (110, true)] {
+        let lease = get(host);
+        assert_eq!((lease.state, wall(lease.expires)), (State::Bound, Some(1_795_284_000)));
+        assert_eq!((lease.mac, lease.client_id.is_some()), ([0; 6], has_id));
+    }
+    assert_eq!((get(111).state, get(111).expires), (State::Bound, Moment::FOREVER));
+    assert_eq!(get(112).state, State::Expired, "never used, and without a time");
+    assert_eq!((get(113).state, get(113).mac), (State::Bound, [2, 0, 0, 0, 0, 0x10]));
+    assert_eq!(get(113).host_name.as_deref(), Some("lease 10.9.0.1 {};#"));
+}
+
+#[test]
+fn a_file_for_ipv6_has_no_lease_of_ours_and_is_kept() {
+    let disk = BadDisk::with(&path(), FOR_IPV6);
+    let (mut journal, loaded) = open(&disk);
+    assert_eq!((loaded.leases().len(), &loaded.notes[..]), (0, &[][..]));
+    journal.compact(&[bound(1)], NOW).unwrap();
+    let text = String::from_utf8(disk.bytes(&path())).unwrap();
+    assert!(text.contains("iaaddr 2001:db8::150 {") && text.contains("lease 10.0.0.1 {"), "{text}");
+}
+
+/// Our entry, and what dhcpd 4.4.3-P1 wrote when it went on with it, a minute later: it repeats `set`
+/// statements, whatever they are.
+fn taken_over_by_dhcpd(says: &str) -> Lease {
+    let disk = BadDisk::default();
+    let (mut journal, _) = open(&disk);
+    let _ = append(&mut journal, &bound(1)).unwrap();
+    let ours = String::from_utf8(disk.bytes(&path())).unwrap();
+    let repeated: Vec<&str> = ours.lines().filter(|line| line.contains("xdhcpd-")).collect();
+    assert_eq!(repeated.len(), 4, "{ours}");
+    let repeated = repeated.join("\n");
+    let theirs =
+        format!("lease 10.0.0.1 {{\n{says}\n  hardware ethernet 02:00:00:00:00:01;\n{repeated}\n}}\n");
+    let (_, loaded) = open(&BadDisk::with(&path(), (ours + &theirs).as_bytes()));
+    assert_eq!((loaded.notes.len(), loaded.leases().len()), (0, 1));
+    loaded.leases()[0].clone()
+}
+
+#[test]
+fn what_dhcpd_repeats_of_ours_says_nothing_of_what_it_promised() {
+    let renewed = taken_over_by_dhcpd(
+        "  starts 6 2026/11/21 12:01:00;\n  ends 0 2026/11/22 12:01:00;\n  cltt 6 2026/11/21 12:01:00;\n  binding state active;",
+    );
+    let until = NOW.moment_of(1_795_262_400 + 60 + 86_400);
+    assert_eq!((renewed.state, renewed.expires, renewed.durable_until), (State::Bound, until, until));
+    // It leaves `cltt` as it was where the client did not ask for more.
+    let same =
+        "  starts 6 2026/11/21 12:00:00;\n  cltt 6 2026/11/21 12:00:00;\n  ends 6 2026/11/21 12:01:00;\n";
+    for (binding, state) in
+        [("free", State::Expired), ("released", State::Released), ("abandoned", State::Declined)]
+    {
+        let ended = taken_over_by_dhcpd(&format!("{same}  binding state {binding};"));
+        assert_eq!((ended.state, ended.expires), (state, NOW.moment_of(1_795_262_460)), "{binding}");
+    }
+}
+
+#[test]
+fn what_has_begun_is_never_dated_later() {
+    let disk = BadDisk::default();
+    let half_past = Now { wall: NOW.wall + i128::from(SECOND / 2), ..NOW };
+    let (mut journal, _) = open(&disk);
+    let _ = journal.append(&[(&bound(1), bound(1).expires)], half_past).unwrap();
+    let text = String::from_utf8(disk.bytes(&path())).unwrap();
+    assert!(text.contains("starts 6 2026/11/21 12:00:00;") && text.contains("cltt 6 2026/11/21 12:00:00;"));
+    assert!(text.contains("ends 6 2026/11/21 12:01:01;"), "an end is not dated before its time: {text}");
 }
 
 #[test]
