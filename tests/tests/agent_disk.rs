@@ -126,6 +126,8 @@ fn a_full_disk_promises_nothing_new_and_recovers(more: &str, known: Answered) ->
     until_true("the agent to recover by itself", SOON, || is_ready(&server))?;
     server.wait_for_log("the lease file can be written again")?;
     exchange::obtain(&tap, TWO, |frame| frame)?;
+    server.wait_for_log(&allocated)?;
+    assert_eq!(server.log().matches(&allocated).count(), 1, "said once it is on disk, and once");
     Ok(())
 }
 

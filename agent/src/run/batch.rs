@@ -25,6 +25,8 @@ pub struct Batch {
     pub probes: Vec<Asking>,
     /// What is said then, of leases that are on disk.
     pub notes: Vec<Note>,
+    /// What is to be said once its lease is on disk after all.
+    pub unsaid: Vec<Note>,
 }
 
 /// A probe on its way out.
@@ -90,7 +92,7 @@ impl Batch {
         let horizon = |ip: Ipv4Addr| if failed.contains(&ip) { covered(ip) } else { Some(Moment::FOREVER) };
         let before = self.replies.len();
         self.replies.retain(|pending| pending.needs.is_none_or(|ip| horizon(ip).is_some()));
-        self.notes.retain(|note| horizon(note.ip()).is_some());
+        self.unsaid = self.notes.extract_if(.., |note| horizon(note.ip()).is_none()).collect();
         let kernel = std::mem::take(&mut self.kernel);
         self.kernel = kernel
             .into_iter()
@@ -196,11 +198,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_a_lease_that_is_not_on_disk_is_dropped_and_the_rest_stays() {
+    fn what_is_said_of_a_lease_that_is_not_on_disk_has_to_wait_and_the_rest_stays() {
         let mut batch = Batch { notes: vec![Note::Allocated(ONE), Note::Allocated(TWO)], ..Batch::default() };
         batch.write(Write { ip: TWO, until: Moment(1) });
         batch.forget(&HashSet::from([ONE]), |_| None);
-        assert_eq!(batch.notes, [Note::Allocated(TWO)]);
+        assert_eq!((batch.notes, batch.unsaid), (vec![Note::Allocated(TWO)], vec![Note::Allocated(ONE)]));
         assert!(batch.writes.contains_key(&TWO));
     }
 }

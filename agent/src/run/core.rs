@@ -286,7 +286,7 @@ impl Core {
     }
 
     /// What a release comes to is said when the address is free.
-    fn log(&self, note: Note) {
+    pub(super) fn log(&self, note: Note) {
         let what = match note {
             Note::Allocated(_) => "allocated",
             Note::Declined(_) => "declined",
@@ -315,6 +315,7 @@ impl Core {
             let held_back = batch.forget(&failed, covered);
             let count = self.counts.ignored.entry("not_durable").or_default();
             *count = count.saturating_add(u64::try_from(held_back).unwrap_or(u64::MAX));
+            self.disk.owe(batch.unsaid.drain(..));
         }
         self.tell_kernel(&batch);
         // What is not asked for is offered, as without a probe.

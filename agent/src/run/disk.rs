@@ -11,12 +11,14 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use crate::clock::{Moment, Now};
+use crate::engine::Note;
 use crate::lease::{JournalError, State};
 
 use super::batch::Batch;
 use super::core::Core;
 
-/// Leases remembered whose write failed. What is past that is written when its client asks again.
+/// Leases remembered whose write failed, and of as many what is to be said of them. What is past that is
+/// written when its client asks again.
 const MAX_BEHIND: usize = 4096;
 
 /// Of these, how many are tried at once.
@@ -37,6 +39,8 @@ pub struct Disk {
     pub fault: Option<String>,
     /// Leases that are not on disk up to the horizon they should have.
     behind: HashMap<Ipv4Addr, Moment>,
+    /// What is said of leases once they are written: nothing is, of what only might have been.
+    unsaid: HashMap<Ipv4Addr, Note>,
     /// The whole file is not written before this.
     compact_after: Moment,
 }
@@ -49,6 +53,20 @@ impl Disk {
                 *behind = (*until).max(*behind);
             }
         }
+    }
+
+    /// Says it later.
+    pub(super) fn owe(&mut self, notes: impl IntoIterator<Item = Note>) {
+        for note in notes {
+            if self.unsaid.len() < MAX_BEHIND {
+                self.unsaid.entry(note.ip()).or_insert(note);
+            }
+        }
+    }
+
+    /// What was to be said of an address, and is not any more.
+    pub(super) fn unsaid(&mut self, ip: Ipv4Addr) -> Option<Note> {
+        self.unsaid.remove(&ip)
     }
 }
 
@@ -70,6 +88,9 @@ impl Core {
             }
         };
         self.disk.behind.retain(|ip, _| !writes.contains_key(ip));
+        for note in writes.keys().filter_map(|ip| self.disk.unsaid(*ip)).collect::<Vec<_>>() {
+            self.log(note);
+        }
         if self.disk.fault.take().is_some() {
             info!("the lease file can be written again");
         }

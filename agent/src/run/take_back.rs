@@ -1,5 +1,9 @@
 //! Addresses on their way back to the pool (promise 6): suspend, settle, drain, decide, remove.
 //!
+//! A RELEASE has no answer, so taking one promises nothing: one that is not on disk when the agent dies is
+//! as if it had never come. The address then stays its client's up to the horizon, for longer than it
+//! has to, but it is never another's too early.
+//!
 //! An address whose entry in the kernel cannot be suspended stays its client's; it is tried again
 //! after a pause, so that a map that refuses does not keep the loop busy.
 
@@ -10,7 +14,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::clock::{Moment, Now};
-use crate::engine::{Ending, TakeBack};
+use crate::engine::{Ending, Note, TakeBack};
 use crate::lease::MAX_DUE;
 
 use super::batch::Batch;
@@ -121,7 +125,9 @@ impl Core {
                 continue;
             }
             freed.insert(take_back.ip, now.moment);
-            if let Some(mac) = before {
+            // What was never given is not given back.
+            let was_given = !matches!(self.disk.unsaid(take_back.ip), Some(Note::Allocated(_)));
+            if let Some(mac) = before.filter(|_| was_given) {
                 let what = if take_back.into == Ending::Expired { "expired" } else { "released" };
                 self.log_line(what, take_back.ip, mac);
             }
