@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use xdhcpd_common::frame::bootp;
 
 use crate::frames::{EVERYBODY, FrameBuilder, Reply};
-use crate::tap::Tap;
+use crate::tap::{Frame, Tap};
 use crate::wait::SOON;
 
 /// DHCP message types (RFC 2132 §9.6).
@@ -18,6 +18,8 @@ pub mod message {
     pub const OFFER: u8 = 2;
     /// REQUEST.
     pub const REQUEST: u8 = 3;
+    /// DECLINE.
+    pub const DECLINE: u8 = 4;
     /// ACK.
     pub const ACK: u8 = 5;
     /// NAK.
@@ -52,11 +54,16 @@ pub fn is_met_with_silence(tap: &Tap, frame: &FrameBuilder) -> Result<bool> {
 
 /// The reply to a frame that was sent.
 pub fn reply_to(tap: &Tap, frame: &FrameBuilder, limit: Duration) -> Result<Option<Reply>> {
+    Ok(reply_frame(tap, frame, limit)?.map(|reply| Reply::read(&reply.bytes)))
+}
+
+/// The same, as it was on the wire.
+pub fn reply_frame(tap: &Tap, frame: &FrameBuilder, limit: Duration) -> Result<Option<Frame>> {
     let started = Instant::now();
     while let Some(rest) = limit.checked_sub(started.elapsed()) {
         let Some(seen) = tap.receive(rest)? else { break };
         if answers(&seen.bytes, frame) {
-            return Ok(Some(Reply::read(&seen.bytes)));
+            return Ok(Some(seen));
         }
     }
     Ok(None)

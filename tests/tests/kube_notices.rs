@@ -11,9 +11,6 @@ use xdhcpd_tests::{events, skip};
 const FIRST: [u8; 6] = [2, 0, 0, 0, 1, 1];
 const SECOND: [u8; 6] = [2, 0, 0, 0, 1, 2];
 
-/// DECLINE (RFC 2132 §9.6).
-const DECLINE: u8 = 4;
-
 /// An agent with one address to give, and the client's end of its wire.
 fn with_one_address(work: impl FnOnce(&Cluster, &str, &Tap) -> Result<()>) -> Result<()> {
     let test = skip::this_test();
@@ -45,7 +42,7 @@ fn c45_a_declined_address_is_an_event() -> Result<()> {
     with_one_address(|cluster, name, tap| {
         let [offer, _] = exchange::obtain(tap, FIRST, |frame| frame)?;
         let server = offer.option(54).context("an OFFER names its server")?.to_vec();
-        let decline = from_client(DECLINE, FIRST).option(50, &[10, 9, 0, 100]).option(54, &server);
+        let decline = from_client(message::DECLINE, FIRST).option(50, &[10, 9, 0, 100]).option(54, &server);
         assert!(exchange::is_met_with_silence(tap, &decline)?);
         events::wait_for(cluster, name, "AddressDeclined", "02:00:00:00:01:01 declined 10.9.0.100").map(drop)
     })

@@ -189,12 +189,9 @@ impl Core {
             return Err(failed(fault));
         }
         let keeps = self.network_at(lease.ip).is_some_and(|network| network.keep_addresses);
-        let into = match lease.state {
-            _ if keeps => Ending::LetGo,
-            // Who declined an address is not to get it back before others.
-            State::Declined => Ending::Expired,
-            _ => Ending::Released,
-        };
+        // Who declined an address is not to get it back before others.
+        let is_nobodys = keeps || lease.state == State::Declined;
+        let into = if is_nobodys { Ending::LetGo } else { Ending::Released };
         if self.take_back_now(TakeBack { ip: lease.ip, key, into, seen }, now) {
             let network = self.network_name(lease.ip).unwrap_or_default().to_owned();
             return Ok(Released { ip: lease.ip, mac: Mac(lease.mac), network });
