@@ -34,6 +34,13 @@ pub const TESTS: &[Package] = &[
     package("tshark", "tshark", "judges whether a frame is well-formed"),
     package("kea-admin", "perfdhcp", "a peer that asks very often"),
     package("isc-dhcp-relay", "dhcrelay", "a relay agent to serve: ISC's"),
+    package("isc-dhcp-server", "dhcpd", "a server that shares our format of leases: ISC's"),
+    package("dhcpd-pools", "dhcpd-pools", "a tool that reads files of leases"),
+    package(
+        "python3-isc-dhcp-leases",
+        "/usr/lib/python3/dist-packages/isc_dhcp_leases/__init__.py",
+        "a library that reads files of leases",
+    ),
     package("dnsmasq-base", "dnsmasq", "a relay agent to serve, and files by TFTP"),
     package("busybox", "busybox", "small programs inside a namespace"),
     package("tcpdump", "tcpdump", "captures what is on the wire"),
