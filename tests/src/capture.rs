@@ -57,6 +57,11 @@ impl Capture {
         self.frames.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The frames since this was last asked; they are kept no longer.
+    pub fn take(&self) -> Vec<Frame> {
+        std::mem::take(&mut self.frames.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Ends it, and gives what it saw.
     pub fn finish(mut self) -> Result<Captured> {
         self.end.store(true, Ordering::Release);

@@ -6,7 +6,10 @@
 //! - [`segment`]: hosts on one switch
 //! - [`clients`]: dhclient, udhcpc, dhcpcd and systemd-networkd, as processes that cannot touch the host
 //! - [`relays`]: relay agents that people use
+//! - [`ledger`]: what was promised to whom, and whether anything was promised twice
+//! - [`known`]: known clients that are asked for without a break
 //! - [`perfdhcp`]: Kea's load generator, and what it reports
+//! - [`dhcpd`]: ISC's server, on a lease file of its own or of ours
 //! - [`bmc`]: a Redfish service, over HTTP or HTTPS
 //! - [`storm`]: thousands of machines that boot at one time behind a relay
 //! - [`tap`], [`capture`]: frames on an interface, and tshark's judgement of them
@@ -34,6 +37,7 @@ pub mod clients;
 pub mod cluster_agent;
 pub mod conversation;
 pub mod corpus;
+pub mod dhcpd;
 pub mod events;
 pub mod exchange;
 pub mod frames;
@@ -41,7 +45,9 @@ pub mod fuzzed;
 pub mod guest;
 pub mod host_status;
 pub mod http;
+pub mod known;
 pub mod kube;
+pub mod ledger;
 pub mod netns;
 pub mod perfdhcp;
 pub mod process;

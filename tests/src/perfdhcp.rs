@@ -1,10 +1,11 @@
 //! Kea's perfdhcp: many clients at a steady rate, behind it as their relay.
 
-use std::process::Stdio;
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
-use crate::netns::NetNs;
+use crate::netns::{NetNs, succeed};
 
 /// What to ask for.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,10 @@ pub struct Load<'a> {
     pub clients: u32,
     /// For how many seconds.
     pub seconds: u32,
+    /// So many renewals a second beside that.
+    pub renewals: u32,
+    /// So many clients a second give their address back.
+    pub releases: u32,
 }
 
 /// What became of one of the two exchanges of a message and its answer.
@@ -54,19 +59,61 @@ impl Report {
 
 /// Runs it to its end.
 pub fn run(namespace: &NetNs, load: Load<'_>) -> Result<Report> {
-    let Load { from, server, rate, clients, seconds } = load;
+    let overflows = receive_overflows(namespace)?;
+    let report = Running { child: command(namespace, load).spawn().context("running perfdhcp")? }.wait()?;
+    Ok(Report { overflowed: receive_overflows(namespace)?.saturating_sub(overflows), ..report })
+}
+
+/// A load that goes on; killed when dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Begins it.
+    pub fn start(namespace: &NetNs, load: Load<'_>) -> Result<Self> {
+        Ok(Self { child: command(namespace, load).spawn().context("running perfdhcp")? })
+    }
+
+    /// Ends it before its time; what became of it until then.
+    pub fn stop(self) -> Result<Report> {
+        succeed(Command::new("kill").args(["-INT", &self.child.id().to_string()]))?;
+        self.wait()
+    }
+
+    fn wait(mut self) -> Result<Report> {
+        let (mut text, mut faults) = (String::new(), String::new());
+        // It says little before its end, and nothing that fills a pipe.
+        self.child.stdout.take().context("its stdout")?.read_to_string(&mut text)?;
+        self.child.stderr.take().context("its stderr")?.read_to_string(&mut faults)?;
+        // Its status tells of drops, which the report has as well.
+        self.child.wait()?;
+        parse(&text).with_context(|| format!("{text}\n{faults}"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(namespace: &NetNs, load: Load<'_>) -> Command {
+    let Load { from, server, rate, clients, seconds, renewals, releases } = load;
     let mut command = namespace.command("perfdhcp");
     // Single: two threads would take turns on the processor that the server needs.
     command.args(["-4", "-g", "single", "-l", from, "-r", &rate.to_string(), "-R", &clients.to_string()]);
+    for (flag, rate) in [("-f", renewals), ("-F", releases)] {
+        if rate > 0 {
+            command.args([flag, &rate.to_string()]);
+        }
+    }
     // A second more to wait for late answers.
     command.args(["-p", &seconds.to_string(), "-W", "1000000", server]);
-    let overflows = receive_overflows(namespace)?;
-    // Its status tells of drops, which the report has as well.
-    let output = command.stdin(Stdio::null()).output().context("running perfdhcp")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let report =
-        parse(&text).with_context(|| format!("{text}\n{}", String::from_utf8_lossy(&output.stderr)))?;
-    Ok(Report { overflowed: receive_overflows(namespace)?.saturating_sub(overflows), ..report })
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 /// How many datagrams found their socket's buffer full in this namespace so far (RFC 4113 has no

@@ -46,3 +46,11 @@ impl Random {
         (0..count).map(|_| self.byte()).collect()
     }
 }
+
+/// The number that an environment variable says, in decimal or as `0x…`: a seed to repeat a run with, or
+/// how long it is to be.
+pub fn number_from(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    let hex = text.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16));
+    Some(hex.unwrap_or_else(|| text.parse()).expect("a number"))
+}

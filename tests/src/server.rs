@@ -178,7 +178,7 @@ impl Server {
     }
 
     /// Waits until `stats` answers and says that the agent runs.
-    fn wait_until_ready(&mut self) -> Result<()> {
+    pub fn wait_until_ready(&mut self) -> Result<()> {
         let (agent, child) = (&self.agent, &mut self.child);
         let ready = wait::until_true("the agent to be ready", wait::SOON, || {
             if let Some(status) = child.try_wait()? {
@@ -224,8 +224,14 @@ impl Server {
 
     /// Starts it again after [`Server::stop`], with the same folder.
     pub fn restart(&mut self, namespace: &NetNs) -> Result<()> {
-        self.child = spawn(namespace, self.folder(), &[])?;
+        self.begin_again(namespace)?;
         self.wait_until_ready()
+    }
+
+    /// The same, without waiting for it.
+    pub fn begin_again(&mut self, namespace: &NetNs) -> Result<()> {
+        self.child = spawn(namespace, self.folder(), &[])?;
+        Ok(())
     }
 }
 

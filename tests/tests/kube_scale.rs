@@ -18,8 +18,15 @@ use xdhcpd_tests::{skip, wait};
 const LEASES: usize = 10_000;
 
 /// Most of them, drawn by lot from so many that hardly two are one.
-const LOAD: Load<'_> =
-    Load { from: "10.9.255.1", server: "10.9.0.2", rate: 1000, clients: 50_000_000, seconds: 9 };
+const LOAD: Load<'_> = Load {
+    from: "10.9.255.1",
+    server: "10.9.0.2",
+    rate: 1000,
+    clients: 50_000_000,
+    seconds: 9,
+    renewals: 0,
+    releases: 0,
+};
 
 /// How soon all are shown on a machine that does nothing else.
 const SHOWN: Duration = Duration::from_mins(1);

@@ -36,8 +36,15 @@ fn scene(network: &str) -> Result<(Pair, Server, MutexGuard<'static, ()>)> {
     Ok((pair, server, alone))
 }
 
-const LOAD: Load<'_> =
-    Load { from: "10.9.255.1", server: "10.9.0.2", rate: 2000, clients: 50_000, seconds: 5 };
+const LOAD: Load<'_> = Load {
+    from: "10.9.255.1",
+    server: "10.9.0.2",
+    rate: 2000,
+    clients: 50_000,
+    seconds: 5,
+    renewals: 0,
+    releases: 0,
+};
 
 fn all_get_a_lease(network: &str) -> Result<()> {
     if !can_run() {

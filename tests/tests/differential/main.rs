@@ -9,7 +9,7 @@ mod client;
 mod rows;
 
 use xdhcpd_tests::program::Program;
-use xdhcpd_tests::random::Random;
+use xdhcpd_tests::random::{Random, number_from};
 
 use self::both::Both;
 
@@ -95,10 +95,4 @@ fn kernel_and_engine_say_the_same_bytes() {
     }
     println!("{answered} of {frames} frames were answered by the kernel");
     assert!(answered * 100 >= frames * LEAST_ANSWERED, "only {answered} of {frames} were answered");
-}
-
-fn number_from(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    let hex = text.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16));
-    Some(hex.unwrap_or_else(|| text.parse()).expect("a number"))
 }
