@@ -1,12 +1,13 @@
 //! A virtual machine whose cable is an interface of the server's: what a hypervisor's DHCP server sees.
 
 use std::net::Ipv4Addr;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
 use xdhcpd_tests::guest::{Boot, Linux, Machine};
 use xdhcpd_tests::netns::NetNs;
-use xdhcpd_tests::server::{Answered, Server};
+use xdhcpd_tests::server::{Agent, Answered, Server};
 use xdhcpd_tests::{skip, wait};
 
 const NETWORK: &str = "
@@ -34,7 +35,7 @@ fn a_guest_on_a_tap_is_answered_by_the_program_in_the_driver() -> Result<()> {
     let Some(linux) = Linux::find(&test, "bookworm") else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let initramfs = folder.path().join("initramfs");
-    std::fs::write(&initramfs, linux.initramfs(&["virtio_pci", "virtio_net"], SCRIPT)?)?;
+    std::fs::write(&initramfs, linux.initramfs(&["virtio_pci", "virtio_net"], SCRIPT)?.finish())?;
     let boot = Boot::Kernel { image: linux.kernel(), initramfs: &initramfs };
     if !boot.is_there(&test) {
         return Ok(());
@@ -56,4 +57,27 @@ fn a_guest_on_a_tap_is_answered_by_the_program_in_the_driver() -> Result<()> {
     wait::until_true("the lease to be the kernel's", wait::SOON, || {
         Ok(server.lease(Ipv4Addr::new(10, 9, 0, 100))?["lastAnsweredBy"] == "kernel")
     })
+}
+
+#[test]
+fn a_guest_runs_a_program_of_this_machines() -> Result<()> {
+    let test = skip::this_test();
+    if !skip::is_root(&test) {
+        return Ok(());
+    }
+    let Some(linux) = Linux::find(&test, "bookworm") else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let initramfs = folder.path().join("initramfs");
+    let script = "#!/bin/sh\necho version: $(xdhcpd --version)\n";
+    let contents = linux.initramfs(&[], script)?.executable("bin/xdhcpd", &Agent::binary())?;
+    std::fs::write(&initramfs, contents.finish())?;
+    let boot = Boot::Kernel { image: linux.kernel(), initramfs: &initramfs };
+    if !boot.is_there(&test) {
+        return Ok(());
+    }
+    let host = NetNs::new("s")?;
+    let mut guest = Machine::new(boot).start(&host)?;
+    let here = String::from_utf8(Command::new(Agent::binary()).arg("--version").output()?.stdout)?;
+    assert_eq!(guest.line("version: ", LIMIT)?, here.trim());
+    guest.end(LIMIT)
 }

@@ -1,15 +1,13 @@
 //! A small Linux to run in a guest: a kernel of Debian's, the modules it needs, and busybox.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::archive::Archive;
+use super::initramfs::{Initramfs, read};
 use crate::{built, skip};
-
-/// What each guest does before its own script.
-const INIT: &str = include_str!("init.sh");
 
 /// A kernel and what else an initramfs is made of.
 #[derive(Debug)]
@@ -53,26 +51,23 @@ impl Linux {
 
     /// An initramfs that loads these modules, and those they need, then runs `script` and turns the
     /// machine off.
-    pub fn initramfs(&self, modules: &[&str], script: &str) -> Result<Vec<u8>> {
-        let read = |path: &Path| fs::read(path).with_context(|| format!("reading {}", path.display()));
+    pub fn initramfs(&self, modules: &[&str], script: &str) -> Result<Initramfs> {
         let of_kernel = |file: &str| read(&self.modules.join(file));
         let text = |file: &str| of_kernel(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let (index, built_in) = (text("modules.dep")?, text("modules.builtin")?);
-        let mut archive = Archive::default();
-        archive.program("init", INIT.as_bytes());
-        archive.program("script", script.as_bytes());
-        archive.program("bin/busybox", &read(&self.busybox)?);
+        let mut initramfs = Initramfs::new(&self.busybox, script)?;
         let root = format!("lib/modules/{}", self.release);
+        let mut files = BTreeSet::new();
         let mut loaded = Vec::new();
         for module in modules.iter().filter(|module| !built_in.lines().any(|file| is_of(file, module))) {
-            for file in with_what_it_needs(&index, module)? {
-                archive.file(&format!("{root}/{file}"), &of_kernel(file)?);
-            }
+            files.extend(with_what_it_needs(&index, module)?);
             loaded.push(*module);
         }
-        archive.file("modules", loaded.join(" ").as_bytes());
-        archive.file(&format!("{root}/modules.dep"), index.as_bytes());
-        Ok(archive.finish())
+        for file in files {
+            initramfs = initramfs.file(&format!("{root}/{file}"), &of_kernel(file)?);
+        }
+        let initramfs = initramfs.file("modules", loaded.join(" ").as_bytes());
+        Ok(initramfs.file(&format!("{root}/modules.dep"), index.as_bytes()))
     }
 }
 

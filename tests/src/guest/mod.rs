@@ -5,6 +5,7 @@
 //! says is on its serial console. It is switched off when dropped, as by a power cut.
 
 mod archive;
+mod initramfs;
 mod linux;
 
 use std::fs;
@@ -14,12 +15,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+pub use self::initramfs::Initramfs;
 pub use self::linux::Linux;
 use crate::netns::NetNs;
 use crate::{skip, wait};
 
 /// UEFI firmware, where Debian's package ovmf puts it.
 const OVMF: &str = "/usr/share/ovmf/OVMF.fd";
+/// The memory of a machine that is given no other, in megabytes.
+const MEMORY: u32 = 512;
 /// How much of the serial console is shown of a guest that failed.
 const LAST_LINES: usize = 40;
 
@@ -86,12 +90,20 @@ pub struct Machine<'a> {
     boot: Boot<'a>,
     arguments: Vec<String>,
     cards: usize,
+    megabytes: u32,
 }
 
 impl<'a> Machine<'a> {
     /// A machine without anything but a processor, memory and a serial console.
     pub fn new(boot: Boot<'a>) -> Self {
-        Self { boot, arguments: boot.arguments(), cards: 0 }
+        Self { boot, arguments: boot.arguments(), cards: 0, megabytes: MEMORY }
+    }
+
+    /// Gives it this much memory, in megabytes.
+    #[must_use]
+    pub fn memory(mut self, megabytes: u32) -> Self {
+        self.megabytes = megabytes;
+        self
     }
 
     /// Gives it an argument of qemu's, such as a disk.
@@ -128,7 +140,8 @@ impl<'a> Machine<'a> {
             "-serial",
             &serial,
         ]);
-        command.args(["-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", "512"]).args(self.arguments);
+        command.args(["-machine", "q35", "-accel", "tcg", "-cpu", "max"]);
+        command.args(["-m", &self.megabytes.to_string()]).args(self.arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().context("starting qemu")?;
         Ok(Guest { child, folder })

@@ -81,7 +81,7 @@ fn put_files(folder: &Path, linux: &Linux) -> Result<()> {
     fs::write(http.join("boot.ipxe"), SCRIPT)?;
     fs::copy(linux.kernel(), http.join("vmlinuz"))?;
     let initramfs = linux.initramfs(&["virtio_pci", "virtio_net"], LINUX)?;
-    fs::write(http.join("initrd"), initramfs).context("writing the initramfs")
+    fs::write(http.join("initrd"), initramfs.finish()).context("writing the initramfs")
 }
 
 /// dnsmasq with its DHCP off; but it is an IPv6 router, for iPXE waits 13 seconds where there is none.
