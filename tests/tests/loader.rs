@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -244,7 +243,7 @@ fn an_interface_that_is_made_again_has_the_program_within_two_seconds() -> Resul
 /// Another program, held by nothing but its interface: gone when the value is dropped.
 fn attach_other(pair: &Pair) -> Result<aya::Ebpf> {
     use aya::programs::{Xdp, XdpMode};
-    let object = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/ebpf/xdhcpd.o");
+    let object = xdhcpd_tests::program::object();
     pair.server.inside(|| -> Result<_> {
         let mut ebpf = aya::EbpfLoader::new().load_file(&object)?;
         let program: &mut Xdp = ebpf.program_mut("xdhcpd").context("the program")?.try_into()?;

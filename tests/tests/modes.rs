@@ -1,13 +1,13 @@
 //! The fast path's modes: off, generic and native, with the same leases in each.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use aya::EbpfLoader;
 use aya::programs::{Xdp, XdpMode};
 use xdhcpd_tests::exchange;
 use xdhcpd_tests::netns::Pair;
+use xdhcpd_tests::program;
 use xdhcpd_tests::server::{Answered, Server};
 use xdhcpd_tests::skip;
 use xdhcpd_tests::tap::Tap;
@@ -68,7 +68,7 @@ fn native_answers_in_the_kernel() -> Result<()> {
     if !skip::is_root(&test) {
         return Ok(());
     }
-    let object = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/ebpf/xdhcpd.o");
+    let object = program::object();
     if !object.exists() {
         skip::skipped(&test, "no target/ebpf/xdhcpd.o: cargo xtask build-ebpf builds it");
         return Ok(());
@@ -78,9 +78,9 @@ fn native_answers_in_the_kernel() -> Result<()> {
     // serves when its maps say so: with empty ones it passes everything.
     let _passes = pair.client.inside(|| -> Result<_> {
         let mut ebpf = EbpfLoader::new().load_file(&object)?;
-        let program: &mut Xdp = ebpf.program_mut("xdhcpd").context("the program")?.try_into()?;
-        program.load()?;
-        program.attach("c0", XdpMode::Driver)?;
+        let xdp: &mut Xdp = ebpf.program_mut("xdhcpd").context("the program")?.try_into()?;
+        xdp.load()?;
+        xdp.attach("c0", XdpMode::Driver)?;
         Ok(ebpf)
     })??;
     let (answered, kernel) = second_exchange(&pair, "native")?;

@@ -195,7 +195,6 @@ fn g10_only_bound_leases_of_this_wire_are_answered() {
     scene.passes_built(&discover(), Counter::Stale);
     let elsewhere = LeaseKey { mac: [2, 0, 0, 0, 9, 9], ..key() };
     scene.0.set_lease(elsewhere, lease());
-    scene.0.set_interface(1);
     scene.0.set_lease(key(), lease());
     scene.answer(&discover());
 }

@@ -3,11 +3,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use xdhcpd_common::counters::Counter;
-use xdhcpd_common::maps::{Lease, LeaseState};
+use xdhcpd_common::counters::{Counter, Counters};
+use xdhcpd_common::maps::{Lease, LeaseState, Server};
 use xdhcpd_common::times::SECOND;
 use xdhcpd_tests::frames::FrameBuilder;
-use xdhcpd_tests::program::{PASS, TX};
+use xdhcpd_tests::program::{PASS, Program, TX};
 use xdhcpd_tests::scene::*;
 
 /// Options as an agent renders them; 119 is compressed, 121 has the default route in it.
@@ -46,6 +46,27 @@ fn c55_options_come_unaltered_and_in_order_from_the_template() {
     }
 }
 
+/// What a test leaves behind must decide nothing of the next.
+#[test]
+fn a_test_finds_empty_maps() {
+    let strict = Server { wire_per_second: 1, client_per_second: 1, ..server() };
+    let Some(mut scene) = Scene::set_with(strict, template(), lease()) else { return };
+    scene.answer(&renewing());
+    scene.passes_built(&reboot().option(52, &[1]), Counter::RareOption);
+    drop(scene);
+
+    let Some(mut program) = Program::load() else { return };
+    assert_eq!(program.lease(key()), None);
+    assert_eq!(program.counters(), Counters::default());
+    assert_eq!(program.events(), []);
+    let passed = program.run(&discover().build());
+    assert_eq!((passed.action, program.count(Counter::NotServed)), (PASS, 1), "no wire is served");
+    program.serve(wire(), strict);
+    program.set_lease(key(), lease());
+    let old = program.run(&discover().build());
+    assert_eq!((old.action, program.count(Counter::Stale)), (PASS, 1), "no template, and all of the budget");
+}
+
 #[test]
 fn c61_leases_end_by_the_boot_clock_which_no_step_of_the_time_of_day_moves() {
     let Some(mut scene) = Scene::set() else { return };
@@ -78,7 +99,7 @@ fn a_frame_that_cannot_be_resized_goes_up_and_changes_nothing() {
     let before = scene.0.lease(key());
     for (number, frame) in [discover(), renewing()].iter().enumerate() {
         let frame = long(frame);
-        let outcome = scene.0.run_after_metadata(&METADATA, &frame);
+        let Some(outcome) = scene.0.run_after_metadata(&METADATA, &frame) else { return };
         assert_eq!(outcome.action, PASS);
         assert_eq!(outcome.frame, [&METADATA[..], &frame].concat());
         assert_eq!(scene.0.count(Counter::NoRoom), number as u64 + 1);
