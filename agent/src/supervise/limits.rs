@@ -89,6 +89,11 @@ impl Group {
     pub fn take(&self, process: u32) -> Result<(), LimitError> {
         write(&self.0.join("cgroup.procs"), &process.to_string())
     }
+
+    /// Whether the kernel has killed a process in it that took more memory than there was for it.
+    pub fn has_run_out_of_memory(&self) -> bool {
+        fs::read_to_string(self.0.join("memory.events")).is_ok_and(|events| has_killed(&events))
+    }
 }
 
 impl Drop for Group {
@@ -127,6 +132,11 @@ fn mount_point(mounts: &str) -> Option<PathBuf> {
 /// The group, below the mount, out of a process's `cgroup`.
 fn group_of(groups: &str) -> Option<&str> {
     groups.lines().find_map(|line| line.strip_prefix("0::/"))
+}
+
+/// Whether there was a process to be killed for its memory, out of a group's `memory.events`.
+fn has_killed(events: &str) -> bool {
+    events.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count != "0"))
 }
 
 /// Lets groups below this one have limits.
@@ -187,6 +197,13 @@ mod tests {
             Some("system.slice/xdhcpd.service")
         );
         assert_eq!((mount_point(""), group_of("4:memory:/a\n")), (None, None));
+    }
+
+    #[test]
+    fn a_process_killed_for_its_memory_is_among_the_events() {
+        assert!(has_killed("low 0\nhigh 0\nmax 21\noom 1\noom_kill 1\noom_group_kill 0\n"));
+        assert!(!has_killed("low 0\nhigh 0\nmax 21\noom 1\noom_kill 0\noom_group_kill 0\n"));
+        assert!(!has_killed(""));
     }
 
     /// A process's folder and a group's, as a kernel shows them.

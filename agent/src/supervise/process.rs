@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::codec::FramedRead;
 use tracing::{error, warn};
 
-use super::limits::Group;
+use super::limits::{Group, LimitError};
 use super::output::{self, Lines};
 use super::rule::{End, Next, Record};
 use super::{Job, Limits, Spec, State, Status};
@@ -124,7 +124,7 @@ pub(super) struct Process {
     stdout: FramedRead<ChildStdout, Lines>,
     stderr: FramedRead<ChildStderr, Lines>,
     /// Its limits, until it has ended.
-    _group: Option<Group>,
+    group: Option<Group>,
 }
 
 impl Process {
@@ -144,8 +144,12 @@ impl Process {
                 if getppid() == Some(parent) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
             });
         }
+        // Before there is a child: with one in our own group, that could not hand limits on.
+        let group = group(spec.name, job.limits);
         let mut child = command.spawn()?;
-        let group = limit(spec.name, job.limits, child.id());
+        let takes =
+            |group: &Group| child.id().is_none_or(|process| said(spec.name, group.take(process)).is_some());
+        let group = group.filter(takes);
         let missing = || io::Error::other("a stream of the child is missing");
         let mut process = Self {
             name: spec.name,
@@ -153,7 +157,7 @@ impl Process {
             stdout: FramedRead::new(child.stdout.take().ok_or_else(missing)?, Lines::new()),
             stderr: FramedRead::new(child.stderr.take().ok_or_else(missing)?, Lines::new()),
             child,
-            _group: group,
+            group,
         };
         process.order(&job.order).await;
         Ok(process)
@@ -186,7 +190,8 @@ impl Process {
             tokio::select! {
                 ended = self.child.wait() => {
                     self.last_words(status).await;
-                    return unasked(ended);
+                    let out_of_memory = self.group.as_ref().is_some_and(Group::has_run_out_of_memory);
+                    return unasked(ended, out_of_memory);
                 }
                 changed = jobs.changed() => {
                     let job = jobs.borrow_and_update().clone();
@@ -250,12 +255,16 @@ fn say(status: &watch::Sender<Status>, line: &str) {
     status.send_modify(|status| status.said = Some(Arc::from(line)));
 }
 
-fn unasked(ended: io::Result<ExitStatus>) -> Ended {
+fn unasked(ended: io::Result<ExitStatus>, out_of_memory: bool) -> Ended {
     match ended {
         Ok(status) => Ended::Unasked {
             killed: status.signal().is_some(),
             end: if status.success() { End::Normal } else { End::Abnormal },
-            why: format!("it ended ({status})"),
+            why: if out_of_memory {
+                format!("it ended ({status}): it took all the memory that its limit allows")
+            } else {
+                format!("it ended ({status})")
+            },
         },
         Err(fault) => Ended::Unasked {
             killed: false,
@@ -265,21 +274,14 @@ fn unasked(ended: io::Result<ExitStatus>) -> Ended {
     }
 }
 
-/// Limits a process; none: it runs without, which is said once.
-fn limit(child: &'static str, limits: Limits, process: Option<u32>) -> Option<Group> {
+/// The group for a child's next process; none: that has no limits.
+fn group(child: &'static str, limits: Limits) -> Option<Group> {
+    if limits.is_none() { None } else { said(child, Group::make(child, limits)) }
+}
+
+/// What became of limits; none: the child runs without, which is said once.
+fn said<T>(child: &'static str, limited: Result<T, LimitError>) -> Option<T> {
     static SAID: std::sync::Once = std::sync::Once::new();
-    if limits.is_none() {
-        return None;
-    }
-    let limited = Group::make(child, limits).and_then(|group| {
-        process.map_or(Ok(()), |process| group.take(process))?;
-        Ok(group)
-    });
-    match limited {
-        Ok(group) => Some(group),
-        Err(fault) => {
-            SAID.call_once(|| warn!(child, "no limits of CPU and memory: {fault}"));
-            None
-        }
-    }
+    let say = |fault: &LimitError| SAID.call_once(|| warn!(child, "no limits of CPU and memory: {fault}"));
+    limited.inspect_err(say).ok()
 }
