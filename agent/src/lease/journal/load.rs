@@ -21,6 +21,10 @@ use crate::lease::{AnsweredBy, Lease, State};
 /// of common leases (4 × 12 h). An operator who knows better releases it.
 pub(super) const DAMAGE_HOLD: Duration = Duration::from_hours(7 * 24);
 
+/// How far off the clock may be, in seconds, that a machine starts with, from the one that it wrote
+/// an entry by before: more than one that shows local time for UTC is.
+const CLOCK_DOUBT: i64 = 24 * 60 * 60;
+
 /// What a file says.
 #[derive(Debug, Default)]
 pub(super) struct Read {
@@ -144,21 +148,17 @@ fn is_torn(bytes: &[u8], fault: Fault, end: usize) -> bool {
 
 /// The lease of an entry; none: it does not say when it ends.
 fn lease(ip: Ipv4Addr, said: Statements<'_>, now: Now, boot: Option<&BootId>) -> Option<Found> {
-    let moment = |date: Date| match date {
-        Date::At(seconds) => now.moment_of(seconds),
-        Date::Never => Moment::FOREVER,
-    };
     let said = said.without_leftovers();
     let binding = said.binding.unwrap_or(State::Bound);
     // Addresses of a failover pair that were never used have no times.
     let never_used = (!binding.occupies()).then_some(Date::At(0));
     let horizon = said.ends.or(never_used)?;
     let own_end = said.own_end.unwrap_or(horizon);
-    let moments = said.boot.and_then(|value| boot?.moments(value));
-    let [starts, expires, durable_until] = moments
-        .unwrap_or_else(|| [said.starts.map_or(Moment::NEVER, moment), moment(own_end), moment(horizon)]);
     // Ours is finer.
     let state = said.state.unwrap_or(binding);
+    let moments = said.boot.and_then(|value| boot?.moments(value));
+    let [starts, expires, durable_until] =
+        moments.unwrap_or_else(|| by_wall_time(&said, own_end, horizon, state.occupies(), now));
     let lease = Lease {
         ip,
         mac: said.mac.unwrap_or_default(),
@@ -176,6 +176,40 @@ fn lease(ip: Ipv4Addr, said: Statements<'_>, now: Now, boot: Option<&BootId>) ->
         Date::Never => i64::MAX,
     };
     Some(Found { lease, wall_end })
+}
+
+/// Start, end and horizon of an entry that has no moments of this boot.
+///
+/// Wall time is all there is then, and at the start of a machine it can be wrong. A clock that is behind
+/// makes nothing last longer than it had to run when it was written: that was before now, whatever the
+/// clocks say. One that is ahead ends no promise of ours before its time: the address is kept for as much
+/// longer as the clock is in doubt.
+fn by_wall_time(
+    said: &Statements<'_>,
+    own_end: Date,
+    horizon: Date,
+    occupies: bool,
+    now: Now,
+) -> [Moment; 3] {
+    let starts = match said.starts {
+        Some(Date::At(seconds)) => now.moment_of(seconds).min(now.moment),
+        _ => Moment::NEVER,
+    };
+    let written = said.cltt.or(said.starts);
+    let until = |date: Date, doubt: i64| {
+        let Date::At(seconds) = date else { return Moment::FOREVER };
+        let end = now.moment_of(seconds.saturating_add(doubt));
+        let Some(Date::At(written)) = written else { return end };
+        // Each was rounded by less than a second.
+        let rest = u64::try_from(seconds.saturating_sub(written)).unwrap_or(0).saturating_add(1);
+        end.min(now.moment.after(Duration::from_secs(rest)))
+    };
+    if !occupies {
+        let free_since = until(own_end, 0).min(now.moment);
+        return [starts, free_since, free_since];
+    }
+    let held = if said.boot.is_some() { until(horizon, CLOCK_DOUBT) } else { Moment::NEVER };
+    [starts, until(own_end, 0).max(held), until(horizon, 0)]
 }
 
 /// An address of a damaged entry: nobody's, and out of use.

@@ -22,6 +22,7 @@ pub(super) enum Date {
 pub(super) struct Statements<'a> {
     pub(super) starts: Option<Date>,
     pub(super) ends: Option<Date>,
+    /// When the client was last heard of: when the entry was written.
     pub(super) cltt: Option<Date>,
     pub(super) binding: Option<State>,
     pub(super) mac: Option<[u8; 6]>,

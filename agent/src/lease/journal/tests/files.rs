@@ -174,24 +174,64 @@ fn c61_a_stepped_clock_moves_no_lease_on_the_same_boot() {
     assert_eq!(loaded.leases(), [bound(1)]);
 }
 
-#[test]
-fn after_a_reboot_leases_end_at_the_same_wall_time() {
+/// A lease that had a minute to run, and four up to its horizon, as the next boot reads it: ten seconds
+/// after that began, by a clock that is this many seconds on.
+fn after_a_reboot(lease: &Lease, on: i64) -> (Now, Lease) {
     let disk = BadDisk::default();
     let (mut journal, _) = open(&disk);
-    let mut gone = bound(2);
-    gone.expires = Moment(NOW.moment.0 + SECOND);
-    gone.durable_until = gone.expires;
-    let batch = [bound(1), gone];
-    let batch: Vec<(&Lease, Moment)> = batch.iter().map(|lease| (lease, lease.durable_until)).collect();
-    let _ = journal.append(&batch, NOW).unwrap();
-    // Twenty seconds later, ten seconds after the next boot.
-    let later = Now { moment: Moment(10 * SECOND), wall: NOW.wall + i128::from(20 * SECOND) };
+    let _ = append(&mut journal, lease).unwrap();
+    let later = Now { moment: Moment(10 * SECOND), wall: NOW.wall + i128::from(on) * i128::from(SECOND) };
     let other = BootId::of("ffffffff-ffff-ffff-ffff-ffffffffffff");
     let (_, loaded) = Journal::open_on(disk, path(), other, later).unwrap();
-    let leases = by_ip(loaded.leases());
-    let lease = &leases[&bound(1).ip];
-    assert_eq!((lease.expires, lease.durable_until), (Moment(50 * SECOND), Moment(230 * SECOND)));
-    assert!(leases[&bound(2).ip].expires < later.moment);
+    (later, loaded.leases()[0].clone())
+}
+
+#[test]
+fn after_a_reboot_an_address_is_kept_whatever_the_clock_says() {
+    const HOUR: i64 = 3600;
+    const DAY: i64 = 24 * HOUR;
+    // A second over: entries are in whole ones.
+    for (on, durable, kept) in [
+        (20, 220, 241),
+        (-HOUR, 241, 241),
+        (-50 * 365 * DAY, 241, 241),
+        (HOUR, 0, 241),
+        (DAY - 10, 0, 241),
+        (DAY + 200, 0, 40),
+        (2 * DAY, 0, 0),
+    ] {
+        let (later, lease) = after_a_reboot(&bound(1), on);
+        let rest = |moment: Moment| moment.since(later.moment).as_secs();
+        assert_eq!((rest(lease.durable_until), rest(lease.expires)), (durable, kept), "{on} seconds on");
+        assert!(lease.starts <= later.moment, "{on} seconds on");
+    }
+}
+
+#[test]
+fn nothing_has_been_free_since_a_time_to_come() {
+    let mut lease = Lease { state: State::Released, ..bound(1) };
+    lease.expires = NOW.moment;
+    for on in [-3600, 20, 3600] {
+        let (later, lease) = after_a_reboot(&lease, on);
+        assert!(lease.expires <= later.moment && !lease.state.occupies(), "{on} seconds on: {lease:?}");
+    }
+}
+
+#[test]
+fn another_writers_entry_ends_when_it_says_and_lasts_no_longer_than_it_had_to_run() {
+    let entry = |moment: Moment| {
+        format!(
+            "lease 10.0.0.1 {{\n  ends epoch {};\n  cltt epoch {};\n  binding state active;\n}}\n",
+            wall(moment).unwrap() + 60,
+            wall(moment).unwrap(),
+        )
+    };
+    for (at, rest) in [(3580, 40), (3539, 0), (7200, 61)] {
+        let written = Moment(at * SECOND);
+        let (_, loaded) = open(&BadDisk::with(&path(), entry(written).as_bytes()));
+        let lease = &loaded.leases()[0];
+        assert_eq!(lease.expires.since(NOW.moment).as_secs(), rest, "written at {at}");
+    }
 }
 
 #[test]
