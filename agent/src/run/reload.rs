@@ -14,6 +14,7 @@ use crate::config::{self, Config, Problems};
 use crate::engine::served::Place;
 use crate::server::port::ServerPort;
 use crate::server::socket::Link;
+use crate::server::tags;
 
 use super::core::Core;
 use super::fast_path::{capacity, wants_fast_path};
@@ -164,6 +165,7 @@ impl Core {
         for (link, port) in opened {
             self.links.add(link, port)?;
         }
+        hear_tags(config, places);
         Ok(())
     }
 
@@ -188,6 +190,21 @@ impl Core {
             }
         }
         self.engine = adopt::alone(config, places);
+    }
+}
+
+/// Has interfaces hear the tags that networks are behind.
+fn hear_tags(config: &Config, places: &[Place]) {
+    let tagged = config.networks.iter().zip(places).filter(|(_, place)| place.wire.vlan != [0; 2]);
+    let interfaces: BTreeMap<u32, &str> =
+        tagged.map(|(network, place)| (place.wire.interface, network.interface.as_str())).collect();
+    for (index, interface) in interfaces {
+        if let Err(fault) = tags::hear_all(index) {
+            warn!(
+                interface,
+                "promiscuous mode cannot be switched on, so the card may drop tagged requests: {fault}"
+            );
+        }
     }
 }
 
