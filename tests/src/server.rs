@@ -84,12 +84,7 @@ impl Agent {
 
     /// How many OFFERs and ACKs came from where so far.
     pub fn answered(&self) -> Result<Answered> {
-        let stats = self.json("stats")?;
-        let count = |side: &str, kind: &str| stats[side]["answered"][kind].as_u64().unwrap_or_default();
-        Ok(Answered {
-            kernel: (count("kernel", "offer"), count("kernel", "ack")),
-            agent: (count("agent", "offer"), count("agent", "ack")),
-        })
+        Ok(Answered::of(&self.json("stats")?))
     }
 
     /// How often the kernel passed a frame up for this reason.
@@ -108,6 +103,15 @@ pub struct Answered {
 }
 
 impl Answered {
+    /// What `stats --json` says.
+    pub fn of(stats: &Value) -> Self {
+        let count = |side: &str, kind: &str| stats[side]["answered"][kind].as_u64().unwrap_or_default();
+        Self {
+            kernel: (count("kernel", "offer"), count("kernel", "ack")),
+            agent: (count("agent", "offer"), count("agent", "ack")),
+        }
+    }
+
     /// Whether this is one exchange of a client that was not known: the OFFER is the agent's. The
     /// ACK may be either's, for what is offered is on disk.
     pub fn is_a_new_clients(self) -> bool {

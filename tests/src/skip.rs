@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::PathBuf;
 
 /// The file that collects skipped tests, a line each: name, tab, reason and how to get what is missing.
 pub const SKIPS: &str = "XDHCPD_SKIPS";
@@ -42,10 +43,16 @@ pub fn search_path() -> OsString {
     path
 }
 
+/// Where a program is installed.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let all = search_path();
+    std::env::split_paths(&all).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
 /// Whether a program is installed; else the test `name` is noted as skipped, with the package that
 /// brings it.
 pub fn is_there(name: &str, program: &str, package: &str) -> bool {
-    let is = std::env::split_paths(&search_path()).any(|folder| folder.join(program).is_file());
+    let is = find(program).is_some();
     if !is {
         skipped(name, &format!("{program} is missing: apt-get install {package}"));
     }

@@ -25,7 +25,7 @@ impl Linux {
     pub fn find(name: &str, suite: &str) -> Option<Self> {
         let found = Self::look(suite);
         if found.is_none() {
-            skip::skipped(name, "there is no Linux for virtual machines: cargo xtask real guest");
+            skip::skipped(name, &format!("there is no Linux of {suite} here: cargo xtask real kernels"));
         }
         found
     }
@@ -42,6 +42,11 @@ impl Linux {
             modules: entry.path(),
             busybox,
         })
+    }
+
+    /// The kernel's release, as `uname -r` prints it.
+    pub fn release(&self) -> &str {
+        &self.release
     }
 
     /// The kernel's image.

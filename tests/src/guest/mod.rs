@@ -7,6 +7,7 @@
 mod archive;
 mod initramfs;
 mod linux;
+mod shell;
 
 use std::fs;
 use std::path::Path;
@@ -17,11 +18,14 @@ use anyhow::{Context as _, Result, bail};
 
 pub use self::initramfs::Initramfs;
 pub use self::linux::Linux;
+pub use self::shell::SHELL;
 use crate::netns::NetNs;
 use crate::{skip, wait};
 
 /// UEFI firmware, where Debian's package ovmf puts it.
 const OVMF: &str = "/usr/share/ovmf/OVMF.fd";
+/// The host's end of the line over which a guest takes commands, in the machine's folder.
+const SHELL_SOCKET: &str = "shell";
 /// The memory of a machine that is given no other, in megabytes.
 const MEMORY: u32 = 512;
 /// How much of the serial console is shown of a guest that failed.
@@ -91,12 +95,13 @@ pub struct Machine<'a> {
     arguments: Vec<String>,
     cards: usize,
     megabytes: u32,
+    has_shell: bool,
 }
 
 impl<'a> Machine<'a> {
     /// A machine without anything but a processor, memory and a serial console.
     pub fn new(boot: Boot<'a>) -> Self {
-        Self { boot, arguments: boot.arguments(), cards: 0, megabytes: MEMORY }
+        Self { boot, arguments: boot.arguments(), cards: 0, megabytes: MEMORY, has_shell: false }
     }
 
     /// Gives it this much memory, in megabytes.
@@ -113,15 +118,33 @@ impl<'a> Machine<'a> {
         self
     }
 
+    /// Has it take commands ([`Guest::run`]), with [`SHELL`] for its script.
+    #[must_use]
+    pub fn shell(mut self) -> Self {
+        self.has_shell = true;
+        self
+    }
+
     /// Gives it a network card with this hardware address, whose cable is the interface `tap`.
     #[must_use]
-    pub fn card(mut self, tap: &str, mac: &str) -> Self {
+    pub fn card(self, tap: &str, mac: &str) -> Self {
+        self.card_with_queues(tap, mac, 1)
+    }
+
+    /// The same with more than one pair of queues, which a tap has that was made with `multi_queue`.
+    #[must_use]
+    pub fn card_with_queues(mut self, tap: &str, mac: &str, queues: u32) -> Self {
         let card = format!("card{}", self.cards);
         self.cards += 1;
         // UEFI has a driver of its own, and the ROM would come before that.
         let rom = if self.boot == Boot::Bios { "" } else { ",romfile=" };
-        self.with("-netdev", &format!("tap,id={card},ifname={tap},script=no,downscript=no"))
-            .with("-device", &format!("virtio-net-pci,netdev={card},mac={mac}{rom}"))
+        // An interrupt for each queue, and two for the card itself.
+        let (multi, vectors) = if queues == 1 { ("off", 4) } else { ("on", 2 * queues + 2) };
+        self.with("-netdev", &format!("tap,id={card},ifname={tap},queues={queues},script=no,downscript=no"))
+            .with(
+                "-device",
+                &format!("virtio-net-pci,netdev={card},mac={mac},mq={multi},vectors={vectors}{rom}"),
+            )
     }
 
     /// Starts it in a namespace, where the taps are.
@@ -141,10 +164,15 @@ impl<'a> Machine<'a> {
             &serial,
         ]);
         command.args(["-machine", "q35", "-accel", "tcg", "-cpu", "max"]);
+        if self.has_shell {
+            let socket = folder.path().join(SHELL_SOCKET);
+            let socket = format!("socket,id=shell,path={},server=on,wait=off", socket.display());
+            command.args(["-chardev", &socket, "-serial", "chardev:shell"]);
+        }
         command.args(["-m", &self.megabytes.to_string()]).args(self.arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().context("starting qemu")?;
-        Ok(Guest { child, folder })
+        Ok(Guest { child, folder, shell: None })
     }
 }
 
@@ -153,6 +181,8 @@ impl<'a> Machine<'a> {
 pub struct Guest {
     child: Child,
     folder: tempfile::TempDir,
+    /// The line for commands, once one was given.
+    shell: Option<shell::Shell>,
 }
 
 impl Guest {
