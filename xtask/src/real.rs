@@ -7,7 +7,7 @@
 mod debian;
 mod go;
 mod guest;
-mod kernels;
+pub mod kernels;
 mod kube;
 
 use std::fs::{self, File};
@@ -38,6 +38,8 @@ enum Part {
     Kube,
     /// A small Linux for virtual machines: a kernel of Debian's and a static busybox (needs apt-get)
     Guest,
+    /// That small Linux with the kernels of three releases of Debian: 5.10, 6.1 and 6.12
+    Kernels,
 }
 
 impl Part {
@@ -45,6 +47,10 @@ impl Part {
         match self {
             Self::Kube => kube::ensure(workspace, progress),
             Self::Guest => guest::ensure(workspace, progress),
+            Self::Kernels => {
+                guest::ensure(workspace, progress)?;
+                kernels::SUITES.iter().try_for_each(|(suite, _)| kernels::ensure(workspace, progress, suite))
+            }
         }
     }
 }
@@ -60,20 +66,26 @@ pub fn run(workspace: &Workspace, progress: &Progress, arguments: &Arguments) ->
     Ok(())
 }
 
-/// Gets what the tests use. What cannot be had is a warning: the tests that need it skip
-/// themselves and say so.
+/// Gets what the tests use.
 pub fn for_tests(workspace: &Workspace, progress: &Progress) {
-    let kube = if kube::is_given() {
+    if kube::is_given() {
         progress.say(STEP, "KUBECONFIG is set: tests take that cluster");
-        None
     } else {
-        Some((Part::Kube, "a real Kubernetes"))
-    };
-    for (part, what) in kube.into_iter().chain([(Part::Guest, "virtual machines")]) {
-        let ensured = hold_lock(workspace, progress).and_then(|_held| part.ensure(workspace, progress));
-        if let Err(reason) = ensured {
-            progress.say(STEP, &format!("warning: tests with {what} will be skipped: {reason:#}"));
-        }
+        ensure_or_warn(workspace, progress, Part::Kube, "a real Kubernetes");
+    }
+    ensure_or_warn(workspace, progress, Part::Guest, "virtual machines");
+}
+
+/// Gets what the tests on all kernels use.
+pub fn for_kernels(workspace: &Workspace, progress: &Progress) {
+    ensure_or_warn(workspace, progress, Part::Kernels, "other kernels");
+}
+
+/// Gets a part. What cannot be had is a warning: the tests that need it skip themselves and say so.
+fn ensure_or_warn(workspace: &Workspace, progress: &Progress, part: Part, what: &str) {
+    let ensured = hold_lock(workspace, progress).and_then(|_held| part.ensure(workspace, progress));
+    if let Err(reason) = ensured {
+        progress.say(STEP, &format!("warning: tests with {what} will be skipped: {reason:#}"));
     }
 }
 

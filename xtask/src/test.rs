@@ -6,6 +6,7 @@
 //! what it misses.
 
 pub mod binaries;
+mod kernels;
 mod libtest;
 mod skips;
 mod totals;
@@ -16,7 +17,7 @@ use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::{Context as _, Result, bail};
 
-use self::binaries::TestBinary;
+use self::binaries::{Compilation, TestBinary};
 use self::libtest::Run;
 use self::skips::Skip;
 use self::totals::Totals;
@@ -26,6 +27,13 @@ use crate::{build_ebpf, checklist, real, setup};
 
 /// Which tests to run, and how.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Environment:\n  \
+    XDHCPD_KERNEL  the Debian release whose kernel the tests in virtual machines have: bullseye, bookworm\n                 \
+    (in its absence) or trixie; --kernels goes through all three\n\n\
+    Examples:\n  \
+    cargo xtask test              all tests, those in virtual machines on one kernel\n  \
+    cargo xtask test --kernels    those alone, on Linux 5.10, 6.1 and 6.12, with a line for each\n  \
+    cargo xtask test vlan         those with `vlan` in their name")]
 pub struct Arguments {
     /// Run only tests whose name contains this
     filter: Option<String>,
@@ -35,6 +43,9 @@ pub struct Arguments {
     /// Only tests that need neither root nor the XDP program
     #[arg(long)]
     unprivileged: bool,
+    /// Only the tests in virtual machines, on the kernels of three Debian releases: 5.10, 6.1 and 6.12
+    #[arg(long, conflicts_with = "unprivileged")]
+    kernels: bool,
     /// How many privileged tests run at one time: they load programs and lay out networks
     #[arg(long, value_name = "N", env = "RUST_TEST_THREADS", default_value = "2")]
     test_threads: std::num::NonZeroUsize,
@@ -43,14 +54,18 @@ pub struct Arguments {
 impl Arguments {
     /// All tests, with what another command leaves open.
     pub fn all(no_setup: bool, test_threads: std::num::NonZeroUsize) -> Self {
-        Self { filter: None, no_setup, unprivileged: false, test_threads }
+        Self { filter: None, no_setup, unprivileged: false, kernels: false, test_threads }
     }
 }
 
 /// Runs the tests; fails when one failed or could not be built.
 pub fn run(workspace: &Workspace, progress: &Progress, arguments: &Arguments) -> Result<ExitCode> {
     let mut session = Session::begin(workspace, progress, arguments)?;
-    session.stages();
+    if arguments.kernels {
+        session.kernels();
+    } else {
+        session.stages();
+    }
     println!("{}", session.totals);
     Ok(if session.totals.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -172,7 +187,11 @@ impl<'a> Session<'a> {
             setup::linker::existing(self.workspace)?
         } else {
             setup::for_tests(self.workspace, self.progress);
-            real::for_tests(self.workspace, self.progress);
+            if self.arguments.kernels {
+                real::for_kernels(self.workspace, self.progress);
+            } else {
+                real::for_tests(self.workspace, self.progress);
+            }
             setup::for_build(self.workspace, self.progress)?
         };
         self.progress.say("set-up", if self.arguments.no_setup { "left out" } else { "done" });
@@ -309,27 +328,6 @@ impl<'a> Session<'a> {
                 .with_context(|| format!("cannot remove {}", directory.display()))?;
         }
         fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))
-    }
-}
-
-/// What cargo says while it builds.
-#[derive(Default)]
-struct Compilation {
-    binaries: Vec<TestBinary>,
-    transcript: Transcript,
-}
-
-impl Watcher for Compilation {
-    fn line(&mut self, line: &str) {
-        if line.starts_with('{') {
-            self.binaries.extend(binaries::parse(line));
-        } else {
-            self.transcript.line(line);
-        }
-    }
-
-    fn status(&self) -> String {
-        self.transcript.status()
     }
 }
 

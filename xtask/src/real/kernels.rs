@@ -13,6 +13,9 @@ use crate::progress::Progress;
 use crate::setup::find;
 use crate::workspace::Workspace;
 
+/// The suites whose kernels the tests run on, and which Linux that is; the oldest first.
+pub const SUITES: [(&str, &str); 3] = [("bullseye", "5.10"), ("bookworm", "6.1"), ("trixie", "6.12")];
+
 /// The newest kernel of a suite without drivers for hardware: it boots a virtual machine in seconds.
 const NEWEST: &str = "linux-image-cloud-amd64";
 

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::progress::{Transcript, Watcher};
+
 /// One test binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestBinary {
@@ -13,6 +15,29 @@ pub struct TestBinary {
     pub package: PathBuf,
     /// What people call it: `xdhcpd (lib)`, `xdhcpd-tests leases (test)`.
     pub name: String,
+}
+
+/// What cargo says while it builds.
+#[derive(Default)]
+pub struct Compilation {
+    /// The binaries so far.
+    pub binaries: Vec<TestBinary>,
+    /// All else that it said.
+    pub transcript: Transcript,
+}
+
+impl Watcher for Compilation {
+    fn line(&mut self, line: &str) {
+        if line.starts_with('{') {
+            self.binaries.extend(parse(line));
+        } else {
+            self.transcript.line(line);
+        }
+    }
+
+    fn status(&self) -> String {
+        self.transcript.status()
+    }
 }
 
 /// Reads one line of `--message-format=json`; anything else than a test binary is none.
