@@ -2,9 +2,9 @@
 //!
 //! `ends` is the horizon, rounded up, so that whoever reads the file keeps the address for as long
 //! as it may have been promised. What dhcpd has no word for stands in `set` statements. dhcpd repeats
-//! those in its own later entries, where they are about what was before: `xdhcpd-written` is the `cltt`
-//! of the entry that they belong to. A client's own text is quoted with everything but plain ASCII
-//! escaped: no byte of it can end a string.
+//! those in its own later entries, where they are about what was before: `xdhcpd-written` has `cltt`
+//! and `ends` of the entry that they belong to. A client's own text is quoted with everything but
+//! plain ASCII escaped: no byte of it can end a string.
 
 use std::fmt::{self, Display, Formatter, Write as _};
 use std::time::Duration;
@@ -108,7 +108,7 @@ fn try_entry(
         writeln!(text, "  uid {};", Quoted(id))?;
     }
     writeln!(text, "  set xdhcpd-state = \"{}\";", lease.state.word())?;
-    writeln!(text, "  set xdhcpd-written = \"{}\";", Plain(written))?;
+    writeln!(text, "  set xdhcpd-written = \"{}, {}\";", Plain(written), Plain(wall_up(now, until)))?;
     writeln!(text, "  set xdhcpd-ends = \"{}\";", Plain(wall_up(now, lease.expires)))?;
     if lease.taken != lease.state.implies_taken() {
         writeln!(text, "  set xdhcpd-taken = \"{}\";", if lease.taken { "yes" } else { "no" })?;

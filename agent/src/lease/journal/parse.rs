@@ -30,8 +30,8 @@ pub(super) struct Statements<'a> {
     pub(super) host_name: Option<Vec<u8>>,
     /// `set xdhcpd-state`.
     pub(super) state: Option<State>,
-    /// `set xdhcpd-written`: the `cltt` of the entry that our statements belong to.
-    pub(super) written: Option<Date>,
+    /// `set xdhcpd-written`: `cltt` and `ends` of the entry that our statements belong to.
+    pub(super) written: Option<[Option<Date>; 2]>,
     /// `set xdhcpd-ends`: the client's own end.
     pub(super) own_end: Option<Date>,
     /// `set xdhcpd-taken`: whether the client ever took it, where the state does not say.
@@ -43,7 +43,7 @@ pub(super) struct Statements<'a> {
 impl Statements<'_> {
     /// Drops our own statements where somebody has written the entry since, who repeats them.
     pub(super) fn without_leftovers(self) -> Self {
-        let is_as_written = self.written.is_none_or(|written| Some(written) == self.cltt);
+        let is_as_written = self.written.is_none_or(|written| written == [self.cltt, self.ends]);
         let refines = |state: State| self.binding.is_some_and(|now| now.binding() == state.binding());
         if is_as_written && self.state.is_none_or(refines) {
             return self;
@@ -222,7 +222,10 @@ fn set<'a>(lexer: &mut Lexer<'a>, found: &mut Statements<'a>) -> Result<(), Faul
         b"xdhcpd-state" => {
             found.state = State::ALL.into_iter().find(|state| state.word().as_bytes() == value);
         }
-        b"xdhcpd-written" => found.written = plain_date(value),
+        b"xdhcpd-written" => {
+            let mut dates = value.split(|byte| *byte == b',').map(|date| plain_date(date.trim_ascii()));
+            found.written = Some([dates.next().flatten(), dates.next().flatten()]);
+        }
         b"xdhcpd-ends" => found.own_end = plain_date(value),
         b"xdhcpd-taken" => found.taken = Some(value == b"yes"),
         b"xdhcpd-boot" => found.boot = Some(value),

@@ -115,6 +115,10 @@ fn what_dhcpd_repeats_of_ours_says_nothing_of_what_it_promised() {
     );
     let until = NOW.moment_of(1_795_262_400 + 60 + 86_400);
     assert_eq!((renewed.state, renewed.expires, renewed.durable_until), (State::Bound, until, until));
+    let at_once = taken_over_by_dhcpd(
+        "  starts 6 2026/11/21 12:00:00;\n  ends 0 2026/11/22 12:01:00;\n  cltt 6 2026/11/21 12:00:00;\n  binding state active;",
+    );
+    assert_eq!((at_once.expires, at_once.durable_until), (until, until), "within the same second");
     // It leaves `cltt` as it was where the client did not ask for more.
     let same =
         "  starts 6 2026/11/21 12:00:00;\n  cltt 6 2026/11/21 12:00:00;\n  ends 6 2026/11/21 12:01:00;\n";
