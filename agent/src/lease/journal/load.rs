@@ -1,8 +1,9 @@
 //! From a lease file's bytes to leases.
 //!
-//! The last entry for an address wins. A last entry that is cut short was never promised: it is
-//! dropped. Any other damage costs the damaged entry alone, and its address stays out of use for
-//! [`DAMAGE_HOLD`], because nobody knows to whom and for how long it was promised.
+//! The last entry for an address wins. A last entry that is cut short, with or without zeros behind
+//! the cut, was never promised: it is dropped. Any other damage costs the damaged entry alone, and its
+//! address stays out of use for [`DAMAGE_HOLD`], because nobody knows to whom and for how long it was
+//! promised.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -94,8 +95,13 @@ impl LastByAddress {
 }
 
 /// Reads a whole file. Never fails: what cannot be read is named in the result.
+///
+/// Zeros at the end are blocks that a file system had made room for when the power went.
 pub(super) fn read(bytes: &[u8], now: Now, boot: Option<&BootId>) -> Read {
     let mut read = Read::default();
+    let whole = bytes.len();
+    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
+    let bytes = bytes.get(..written).unwrap_or_default();
     let mut found = LastByAddress::default();
     let mut lexer = Lexer::new(bytes);
     let mut lines = Lines::new(bytes);
@@ -118,7 +124,7 @@ pub(super) fn read(bytes: &[u8], now: Now, boot: Option<&BootId>) -> Read {
             Some(Err(fault)) => fault,
         };
         let end = lexer.next_entry(begin);
-        if is_torn(bytes, fault, end) {
+        if fault.what == What::End && end == bytes.len() {
             read.torn = Some(Torn { begin, line: lines.of(begin) });
             break;
         }
@@ -130,20 +136,11 @@ pub(super) fn read(bytes: &[u8], now: Now, boot: Option<&BootId>) -> Read {
         read.damage.push(Damage { range: begin..end, line: lines.of(fault.at), what: fault.what, ip });
         lexer.go_to(end);
     }
+    if written < whole && read.torn.is_none() {
+        read.torn = Some(Torn { begin: written, line: lines.of(written) });
+    }
     read.leases = in_order(found.entries);
     read
-}
-
-/// Whether a fault is what a cut leaves at the end of a file: an entry without its end, or one
-/// whose last blocks were never written and read as zeros.
-fn is_torn(bytes: &[u8], fault: Fault, end: usize) -> bool {
-    let rest = bytes.get(fault.at..).unwrap_or_default();
-    end == bytes.len()
-        && match fault.what {
-            What::End => true,
-            What::Byte(0) => rest.iter().all(|byte| *byte == 0),
-            What::Unclosed | What::Unquoted | What::Byte(_) | What::Expected(_) => false,
-        }
 }
 
 /// The lease of an entry; none: it does not say when it ends.

@@ -30,7 +30,20 @@ struct Content {
     durable: Vec<u8>,
 }
 
-#[derive(Debug, Default)]
+/// What changes a disk; files by number, in the order of their making.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// A name is opened, and made if there is none.
+    Open(PathBuf),
+    Append(usize, Vec<u8>),
+    Truncate(usize, usize),
+    Sync(usize),
+    Rename(PathBuf, PathBuf),
+    Remove(PathBuf),
+    SyncFolder,
+}
+
+#[derive(Debug, Clone, Default)]
 struct Inner {
     files: Vec<Content>,
     names: BTreeMap<PathBuf, usize>,
@@ -38,6 +51,31 @@ struct Inner {
     failure: Option<Failure>,
     syncs: usize,
     truncate_fails: bool,
+    /// All that was done to it.
+    steps: Vec<Step>,
+}
+
+impl Inner {
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Open(path) => {
+                if !self.names.contains_key(path) {
+                    self.names.insert(path.clone(), self.files.len());
+                    self.files.push(Content::default());
+                }
+            }
+            Step::Append(file, bytes) => self.files[*file].live.extend_from_slice(bytes),
+            Step::Truncate(file, length) => self.files[*file].live.truncate(*length),
+            Step::Sync(file) => self.files[*file].durable = self.files[*file].live.clone(),
+            Step::Rename(from, to) => {
+                if let Some(file) = self.names.remove(from) {
+                    self.names.insert(to.clone(), file);
+                }
+            }
+            Step::Remove(path) => drop(self.names.remove(path)),
+            Step::SyncFolder => self.durable_names = self.names.clone(),
+        }
+    }
 }
 
 /// Shared by the journal and the test.
@@ -77,6 +115,32 @@ impl BadDisk {
         self.0.borrow().syncs
     }
 
+    /// All that was done to it so far.
+    pub(super) fn steps(&self) -> Vec<Step> {
+        self.0.borrow().steps.clone()
+    }
+
+    /// How many steps that are.
+    pub(super) fn step_count(&self) -> usize {
+        self.0.borrow().steps.len()
+    }
+
+    /// Does what was done to another.
+    pub(super) fn repeat(&self, step: &Step) {
+        self.0.borrow_mut().take(step);
+    }
+
+    /// A copy that goes its own way.
+    pub(super) fn copy(&self) -> Self {
+        let inner = Inner { steps: Vec::new(), ..self.0.borrow().clone() };
+        Self(Rc::new(RefCell::new(inner)))
+    }
+
+    /// The number of the file that a name means.
+    pub(super) fn file(&self, path: &Path) -> Option<usize> {
+        self.0.borrow().names.get(path).copied()
+    }
+
     /// Every file's name.
     pub(super) fn names(&self) -> Vec<PathBuf> {
         self.0.borrow().names.keys().cloned().collect()
@@ -100,6 +164,12 @@ impl BadDisk {
         Self(Rc::new(RefCell::new(Inner { files, durable_names: names.clone(), names, ..Inner::default() })))
     }
 
+    fn take(&self, step: Step) {
+        let mut inner = self.0.borrow_mut();
+        inner.take(&step);
+        inner.steps.push(step);
+    }
+
     /// Whether this fails now.
     fn fails(&self, wanted: impl Fn(Failure) -> bool) -> bool {
         let mut inner = self.0.borrow_mut();
@@ -120,12 +190,8 @@ impl Disk for BadDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<BadFile> {
-        let mut inner = self.0.borrow_mut();
-        let next = inner.files.len();
-        let file = *inner.names.entry(path.to_owned()).or_insert(next);
-        if file == next {
-            inner.files.push(Content::default());
-        }
+        self.take(Step::Open(path.to_owned()));
+        let file = self.file(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(BadFile { disk: self.clone(), file })
     }
 
@@ -133,14 +199,13 @@ impl Disk for BadDisk {
         if self.fails(|failure| failure == Failure::Rename) {
             return Err(io::ErrorKind::Other.into());
         }
-        let mut inner = self.0.borrow_mut();
-        let file = inner.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        inner.names.insert(to.to_owned(), file);
+        self.file(from).ok_or(io::ErrorKind::NotFound)?;
+        self.take(Step::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.borrow_mut().names.remove(path);
+        self.take(Step::Remove(path.to_owned()));
         Ok(())
     }
 
@@ -148,8 +213,7 @@ impl Disk for BadDisk {
         if self.fails(|failure| failure == Failure::Folder) {
             return Err(io::ErrorKind::Other.into());
         }
-        let mut inner = self.0.borrow_mut();
-        inner.durable_names = inner.names.clone();
+        self.take(Step::SyncFolder);
         Ok(())
     }
 }
@@ -161,30 +225,28 @@ impl DiskFile for BadFile {
             let mut inner = self.disk.0.borrow_mut();
             inner.failure = None;
             inner.truncate_fails = matches!(full, Some(Failure::FullForGood(_)));
-            inner.files[self.file].live.extend_from_slice(&bytes[..room.min(bytes.len())]);
+            drop(inner);
+            self.disk.take(Step::Append(self.file, bytes[..room.min(bytes.len())].to_vec()));
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.disk.0.borrow_mut().files[self.file].live.extend_from_slice(bytes);
+        self.disk.take(Step::Append(self.file, bytes.to_vec()));
         Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let fails = self.disk.fails(|failure| failure == Failure::Sync);
-        let mut inner = self.disk.0.borrow_mut();
-        inner.syncs += 1;
-        if fails {
+        self.disk.0.borrow_mut().syncs += 1;
+        if self.disk.fails(|failure| failure == Failure::Sync) {
             return Err(io::ErrorKind::Other.into());
         }
-        inner.files[self.file].durable = inner.files[self.file].live.clone();
+        self.disk.take(Step::Sync(self.file));
         Ok(())
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
-        let mut inner = self.disk.0.borrow_mut();
-        if std::mem::take(&mut inner.truncate_fails) {
+        if std::mem::take(&mut self.disk.0.borrow_mut().truncate_fails) {
             return Err(io::ErrorKind::Other.into());
         }
-        inner.files[self.file].live.truncate(usize::try_from(length).unwrap());
+        self.disk.take(Step::Truncate(self.file, usize::try_from(length).unwrap()));
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 mod bad_disk;
 mod crash;
 mod files;
+mod power_cut;
 mod rebuild;
 mod round_trip;
 
@@ -58,4 +59,17 @@ fn open(disk: &BadDisk) -> (Journal<BadDisk>, super::Loaded) {
 /// Appends one lease with its horizon.
 fn append(journal: &mut Journal<BadDisk>, lease: &Lease) -> Result<super::Synced, super::JournalError> {
     journal.append(&[(lease, lease.durable_until)], NOW)
+}
+
+/// Numbers from a seed (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
 }
