@@ -244,6 +244,10 @@ impl Disk for Memory {
         Ok(())
     }
 
+    fn sync_file(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     fn sync_folder(&self, _folder: &Path) -> io::Result<()> {
         Ok(())
     }

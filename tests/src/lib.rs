@@ -2,6 +2,7 @@
 //!
 //! - [`netns`]: network namespaces joined by veth pairs
 //! - [`server`]: the real agent, as a process in a namespace
+//! - [`failing`]: a process whose disk fails
 //! - [`guest`]: virtual machines with firmware, kernels and disks of their own
 //! - [`segment`]: hosts on one switch
 //! - [`clients`]: dhclient, udhcpc, dhcpcd and systemd-networkd, as processes that cannot touch the host
@@ -40,6 +41,7 @@ pub mod corpus;
 pub mod dhcpd;
 pub mod events;
 pub mod exchange;
+pub mod failing;
 pub mod frames;
 pub mod fuzzed;
 pub mod guest;

@@ -228,7 +228,12 @@ impl Server {
 
     /// Starts it again after [`Server::stop`], with the same folder.
     pub fn restart(&mut self, namespace: &NetNs) -> Result<()> {
-        self.begin_again(namespace)?;
+        self.restart_by(namespace, &[])
+    }
+
+    /// The same by way of a program that becomes the agent, or starts it in its own place.
+    pub fn restart_by(&mut self, namespace: &NetNs, starter: &[&str]) -> Result<()> {
+        self.child = spawn_by(namespace, self.folder(), starter, &[])?;
         self.wait_until_ready()
     }
 
@@ -259,9 +264,20 @@ fn write_config(agent: &Agent, folder: &Path, networks: &str, more: &str) -> Res
 
 /// Starts `xdhcpd run` with the configuration in `folder`; its log goes there as well.
 pub fn spawn(namespace: &NetNs, folder: &Path, arguments: &[&str]) -> Result<Child> {
+    spawn_by(namespace, folder, &[], arguments)
+}
+
+fn spawn_by(namespace: &NetNs, folder: &Path, starter: &[&str], arguments: &[&str]) -> Result<Child> {
     let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
-    namespace
-        .command(Agent::binary())
+    let mut command = match starter {
+        [program, words @ ..] => {
+            let mut command = namespace.command(program);
+            command.args(words).arg(Agent::binary());
+            command
+        }
+        [] => namespace.command(Agent::binary()),
+    };
+    command
         .arg("run")
         .arg("--config")
         .arg(folder.join("config.yaml"))

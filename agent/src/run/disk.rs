@@ -139,7 +139,8 @@ impl Core {
         Err(Some(fault))
     }
 
-    fn disk_failed(&mut self, fault: &JournalError) {
+    /// Notes that leases cannot be written, and says so.
+    pub(super) fn disk_failed(&mut self, fault: &JournalError) {
         if self.quiet.may_say("journal", "") {
             error!("{fault}; clients whose lease is on disk are served on");
         }

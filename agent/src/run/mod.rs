@@ -271,11 +271,12 @@ fn open_journal(config: &Config) -> Result<(Journal, Loaded)> {
 /// The core, serving.
 fn build_core(
     prepared: Prepared,
-    (journal, loaded): (Journal, Loaded),
+    (journal, mut loaded): (Journal, Loaded),
     outlets: Outlets,
     loader: Loader,
 ) -> Result<Core> {
     let Prepared { config, places } = prepared;
+    let fault = loaded.fault.take();
     let mut table = Table::new(&config);
     table.load(loaded);
     if outlets.leases.is_some() {
@@ -303,6 +304,9 @@ fn build_core(
         addresses: None,
         config,
     };
+    if let Some(fault) = fault {
+        core.disk_failed(&fault);
+    }
     core.begin(&places, Now::read())?;
     Ok(core)
 }

@@ -18,6 +18,8 @@ pub trait Disk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file, if it is there.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Returns when all that a file says is on disk; it need not be one that can be written.
+    fn sync_file(&self, path: &Path) -> io::Result<()>;
     /// Makes names in a folder durable.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 }
@@ -63,6 +65,10 @@ impl Disk for OsDisk {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_data()
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

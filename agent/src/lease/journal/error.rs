@@ -1,6 +1,6 @@
 //! What can go wrong with a journal, and what to do then.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ pub enum JournalError {
     },
     /// What is in the file is unknown: a new one has to be written.
     #[error(
-        "the lease file {path} did not reach the disk: {source}; it has to be compacted before the next append"
+        "the lease file {path} did not reach the disk: {source}; nothing new is promised until a new one does"
     )]
     Sync {
         /// The file.
@@ -43,7 +43,7 @@ pub enum JournalError {
     #[error("the lease file {0} has to be compacted before the next append")]
     CompactFirst(PathBuf),
     /// The new file could not be written; the old one is as it was.
-    #[error("cannot rewrite the lease file {path}: {source}; free some space on its disk")]
+    #[error("cannot rewrite the lease file {path}: {source}; {}", advice(source))]
     Compact {
         /// The file.
         path: PathBuf,
@@ -98,6 +98,15 @@ pub enum Note {
 impl Note {
     /// The most damaged entries that are named one by one.
     pub(super) const MAX_DAMAGED: usize = 100;
+}
+
+/// What helps against it.
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space on its disk",
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => "let the agent write to its folder",
+        _ => "see what the kernel's log says of its disk",
+    }
 }
 
 /// What becomes of a damaged entry's address.

@@ -26,6 +26,15 @@ pub(super) const DAMAGE_HOLD: Duration = Duration::from_hours(7 * 24);
 /// an entry by before: more than one that shows local time for UTC is.
 const CLOCK_DOUBT: i64 = 24 * 60 * 60;
 
+/// What is known to be on disk of a file that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnDisk {
+    /// All of it: it was synced.
+    All,
+    /// What earlier boots wrote: it cannot have been read from anywhere else.
+    EarlierBoots,
+}
+
 /// What a file says.
 #[derive(Debug, Default)]
 pub(super) struct Read {
@@ -97,7 +106,7 @@ impl LastByAddress {
 /// Reads a whole file. Never fails: what cannot be read is named in the result.
 ///
 /// Zeros at the end are blocks that a file system had made room for when the power went.
-pub(super) fn read(bytes: &[u8], now: Now, boot: Option<&BootId>) -> Read {
+pub(super) fn read(bytes: &[u8], now: Now, boot: Option<&BootId>, on_disk: OnDisk) -> Read {
     let mut read = Read::default();
     let whole = bytes.len();
     let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
@@ -113,7 +122,7 @@ pub(super) fn read(bytes: &[u8], now: Now, boot: Option<&BootId>) -> Read {
                 read.others.push(begin..lexer.at());
                 continue;
             }
-            Some(Ok(Item::Lease(ip, statements))) => match lease(ip, *statements, now, boot) {
+            Some(Ok(Item::Lease(ip, statements))) => match lease(ip, *statements, now, boot, on_disk) {
                 Some(lease) => {
                     read.entries = read.entries.saturating_add(1);
                     found.put(lease);
@@ -144,7 +153,13 @@ pub(super) fn read(bytes: &[u8], now: Now, boot: Option<&BootId>) -> Read {
 }
 
 /// The lease of an entry; none: it does not say when it ends.
-fn lease(ip: Ipv4Addr, said: Statements<'_>, now: Now, boot: Option<&BootId>) -> Option<Found> {
+fn lease(
+    ip: Ipv4Addr,
+    said: Statements<'_>,
+    now: Now,
+    boot: Option<&BootId>,
+    on_disk: OnDisk,
+) -> Option<Found> {
     let said = said.without_leftovers();
     let binding = said.binding.unwrap_or(State::Bound);
     // Addresses of a failover pair that were never used have no times.
@@ -156,6 +171,10 @@ fn lease(ip: Ipv4Addr, said: Statements<'_>, now: Now, boot: Option<&BootId>) ->
     let moments = said.boot.and_then(|value| boot?.moments(value));
     let [starts, expires, durable_until] =
         moments.unwrap_or_else(|| by_wall_time(&said, own_end, horizon, state.occupies(), now));
+    let is_doubtful = on_disk != OnDisk::All && (moments.is_some() || boot.is_none());
+    // Kept for its client as long as it may have been promised, and not promised again.
+    let (expires, durable_until) =
+        if is_doubtful { (expires.max(durable_until), Moment::NEVER) } else { (expires, durable_until) };
     let lease = Lease {
         ip,
         mac: said.mac.unwrap_or_default(),

@@ -8,6 +8,8 @@
 //! - A failed write leaves the file as it was before. After a failed fsync nothing is known of the
 //!   file's pages (the kernel may have dropped them and say so once only), and nothing is promised
 //!   any more until [`Journal::compact`] has written a new file from the table.
+//! - A file that can be read and not be written is served from: what is known to be on disk is promised
+//!   as before, and nothing new is.
 //! - Nothing that a client sent can make the file unreadable.
 //! - Damaged parts are copied aside before the file is rewritten without them.
 //! - Two processes never write one journal.
@@ -41,7 +43,7 @@ pub use proof::{Loaded, Promise, Synced};
 
 use super::Lease;
 use crate::clock::{Moment, Now};
-use load::{Damage, Read};
+use load::{Damage, OnDisk, Read};
 use lock::Lock;
 
 /// A journal that is open, and this process's alone.
@@ -96,6 +98,9 @@ impl Journal {
 
 impl<D: Disk> Journal<D> {
     /// Opens a file on a disk, for one who has made sure that it is nobody else's.
+    ///
+    /// A file that can be read and not be written now is no error: what it promises is known, and the
+    /// journal is broken ([`Loaded::fault`] says why) until a compaction succeeds.
     pub fn open_on(
         disk: D,
         path: PathBuf,
@@ -114,24 +119,34 @@ impl<D: Disk> Journal<D> {
             lock: None,
         };
         let bytes = journal.disk.read(&journal.path).map_err(|source| journal.cannot_open(source))?;
-        let fresh = bytes.is_none();
-        let bytes = bytes.unwrap_or_default();
-        let mut read = load::read(&bytes, now, journal.boot.as_ref());
+        let Some(bytes) = bytes else {
+            journal.compact(&[], now)?;
+            return Ok((journal, Loaded::default()));
+        };
+        // What was read may be in memory only (the last agent died between write and sync).
+        let synced = journal
+            .disk
+            .sync_file(&journal.path)
+            .and_then(|()| journal.disk.sync_folder(journal.folder()))
+            .map_err(|source| JournalError::Sync { path: journal.path.clone(), source });
+        let on_disk = if synced.is_ok() { OnDisk::All } else { OnDisk::EarlierBoots };
+        let mut read = load::read(&bytes, now, journal.boot.as_ref(), on_disk);
         let leases = std::mem::take(&mut read.leases);
         for other in read.others.drain(..) {
             journal.others.extend_from_slice(bytes.get(other).unwrap_or_default());
             journal.others.push(b'\n');
         }
         let notes = journal.keep_aside(&bytes, &read)?;
-        if fresh || !read.damage.is_empty() {
-            // A damaged part is read once: the new file has the leases that were read.
-            journal.compact(&leases, now)?;
+        let mut loaded = Loaded::new(leases, notes, read.entries);
+        if read.damage.is_empty() {
+            let average = (bytes.len() as u64).checked_div(read.entries as u64).unwrap_or(0);
+            journal.live_bytes = average.saturating_mul(loaded.leases().len() as u64);
+            loaded.fault = synced.and_then(|()| journal.adopt(&bytes, &read)).err();
         } else {
-            journal.adopt(&bytes, &read).map_err(|source| journal.cannot_open(source))?;
-            let average = journal.length.checked_div(read.entries as u64).unwrap_or(0);
-            journal.live_bytes = average.saturating_mul(leases.len() as u64);
+            // A damaged part is read once: the new file has the leases that were read.
+            journal.compact(loaded.leases(), now)?;
         }
-        Ok((journal, Loaded::new(leases, notes, read.entries)))
+        Ok((journal, loaded))
     }
 
     /// Puts a batch on disk, each lease with its horizon: one write, one fdatasync.
@@ -243,17 +258,19 @@ impl<D: Disk> Journal<D> {
         Ok((file, length.saturating_add(text.len() as u64)))
     }
 
-    /// Goes on with a file that was read, without its torn end.
-    fn adopt(&mut self, bytes: &[u8], read: &Read) -> io::Result<()> {
+    /// Goes on with a file that was read and synced, without its torn end.
+    fn adopt(&mut self, bytes: &[u8], read: &Read) -> Result<(), JournalError> {
         let good = bytes.get(..read.torn.map_or(bytes.len(), |torn| torn.begin)).unwrap_or_default();
-        self.disk.remove(&with_suffix(&self.path, ".new"))?;
-        let mut file = self.disk.open(&self.path)?;
-        if good.len() < bytes.len() {
-            file.truncate(good.len() as u64)?;
-        }
-        // What was read may be in memory only (the last agent died between write and sync).
-        file.sync()?;
-        self.disk.sync_folder(self.folder())?;
+        let open = || {
+            self.disk.remove(&with_suffix(&self.path, ".new"))?;
+            let mut file = self.disk.open(&self.path)?;
+            if good.len() < bytes.len() {
+                // On disk with the next append at the latest; until then it is torn as before.
+                file.truncate(good.len() as u64)?;
+            }
+            Ok(file)
+        };
+        let file = open().map_err(|source| JournalError::Write { path: self.path.clone(), source })?;
         self.file = Some(file);
         self.length = good.len() as u64;
         self.unfinished_line = good.last().is_some_and(|byte| *byte != b'\n');

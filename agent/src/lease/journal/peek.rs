@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use super::{BootId, Disk as _, OsDisk, load, path_in};
+use super::load::{self, OnDisk};
+use super::{BootId, Disk as _, OsDisk, path_in};
 use crate::clock::Now;
 use crate::lease::Lease;
 
@@ -13,7 +14,7 @@ use crate::lease::Lease;
 /// it said. Entries that cannot be read are left out.
 pub fn peek(folder: &Path, name: &str, now: Now) -> io::Result<Vec<Lease>> {
     let bytes = OsDisk.read(&path_in(folder, name))?.unwrap_or_default();
-    Ok(load::read(&bytes, now, BootId::read().as_ref()).leases)
+    Ok(load::read(&bytes, now, BootId::read().as_ref(), OnDisk::All).leases)
 }
 
 #[cfg(test)]

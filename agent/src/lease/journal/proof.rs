@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::Note;
+use super::{JournalError, Note};
 use crate::clock::Moment;
 use crate::lease::Lease;
 
@@ -66,12 +66,14 @@ pub struct Loaded {
     pub notes: Vec<Note>,
     /// How many entries were read; the last one for an address counted.
     pub entries: usize,
+    /// Why nothing can be written now; the journal is broken until it has been compacted.
+    pub fault: Option<JournalError>,
 }
 
 impl Loaded {
     /// What was read.
     pub(super) fn new(leases: Vec<Lease>, notes: Vec<Note>, entries: usize) -> Self {
-        Self { leases, notes, entries }
+        Self { leases, notes, entries, fault: None }
     }
 
     /// Adds leases that were written since: those of which there is proof, up to their horizon.

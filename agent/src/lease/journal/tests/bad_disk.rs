@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -15,7 +16,10 @@ pub(super) enum Failure {
     Full(usize),
     /// A write stops, and cutting the file fails as well.
     FullForGood(usize),
-    /// A sync fails, and the pages written since the last one are dropped.
+    /// A file cannot be opened to be written.
+    Open,
+    /// A sync fails, and what was written since the last one is never tried again: later ones succeed
+    /// without it.
     Sync,
     /// A rename fails.
     Rename,
@@ -28,6 +32,25 @@ pub(super) enum Failure {
 struct Content {
     live: Vec<u8>,
     durable: Vec<u8>,
+    /// What a failed sync gave up.
+    given_up: Range<usize>,
+}
+
+impl Content {
+    fn sync(&mut self) {
+        self.durable = self.live.clone();
+        self.durable[self.given_up.clone()].fill(0);
+    }
+
+    fn fail_to_sync(&mut self) {
+        self.given_up = self.durable.len().min(self.live.len())..self.live.len();
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.live.truncate(length);
+        let Range { start, end } = self.given_up;
+        self.given_up = start.min(length)..end.min(length);
+    }
 }
 
 /// What changes a disk; files by number, in the order of their making.
@@ -38,6 +61,7 @@ pub(super) enum Step {
     Append(usize, Vec<u8>),
     Truncate(usize, usize),
     Sync(usize),
+    FailedSync(usize),
     Rename(PathBuf, PathBuf),
     Remove(PathBuf),
     SyncFolder,
@@ -65,8 +89,9 @@ impl Inner {
                 }
             }
             Step::Append(file, bytes) => self.files[*file].live.extend_from_slice(bytes),
-            Step::Truncate(file, length) => self.files[*file].live.truncate(*length),
-            Step::Sync(file) => self.files[*file].durable = self.files[*file].live.clone(),
+            Step::Truncate(file, length) => self.files[*file].truncate(*length),
+            Step::Sync(file) => self.files[*file].sync(),
+            Step::FailedSync(file) => self.files[*file].fail_to_sync(),
             Step::Rename(from, to) => {
                 if let Some(file) = self.names.remove(from) {
                     self.names.insert(to.clone(), file);
@@ -93,7 +118,7 @@ impl BadDisk {
     /// A disk with one durable file.
     pub(super) fn with(path: &Path, bytes: &[u8]) -> Self {
         let disk = Self::default();
-        let content = Content { live: bytes.to_vec(), durable: bytes.to_vec() };
+        let content = Content { live: bytes.to_vec(), durable: bytes.to_vec(), ..Content::default() };
         disk.0.borrow_mut().files.push(content);
         disk.0.borrow_mut().names.insert(path.to_owned(), 0);
         disk.0.borrow_mut().durable_names.insert(path.to_owned(), 0);
@@ -157,7 +182,7 @@ impl BadDisk {
                 let new = content.live.len() - common;
                 bytes.extend_from_slice(&content.live[common..common + kept(new).min(new)]);
             }
-            Content { live: bytes.clone(), durable: bytes }
+            Content { live: bytes.clone(), durable: bytes, ..Content::default() }
         };
         let names = if names_made_it { inner.names.clone() } else { inner.durable_names.clone() };
         let files = inner.files.iter().map(survive).collect();
@@ -190,6 +215,9 @@ impl Disk for BadDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<BadFile> {
+        if self.fails(|failure| failure == Failure::Open) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         self.take(Step::Open(path.to_owned()));
         let file = self.file(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(BadFile { disk: self.clone(), file })
@@ -207,6 +235,11 @@ impl Disk for BadDisk {
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.take(Step::Remove(path.to_owned()));
         Ok(())
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        let file = self.file(path).ok_or(io::ErrorKind::NotFound)?;
+        BadFile { disk: self.clone(), file }.sync()
     }
 
     fn sync_folder(&self, _: &Path) -> io::Result<()> {
@@ -236,6 +269,7 @@ impl DiskFile for BadFile {
     fn sync(&mut self) -> io::Result<()> {
         self.disk.0.borrow_mut().syncs += 1;
         if self.disk.fails(|failure| failure == Failure::Sync) {
+            self.disk.take(Step::FailedSync(self.file));
             return Err(io::ErrorKind::Other.into());
         }
         self.disk.take(Step::Sync(self.file));

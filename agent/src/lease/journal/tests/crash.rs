@@ -108,8 +108,66 @@ fn after_a_failed_sync_nothing_is_promised_before_a_new_file_is_there() {
 }
 
 #[test]
+fn a_start_on_a_disk_that_takes_no_writes_knows_its_leases_and_promises_nothing_new() {
+    let disk = BadDisk::default();
+    let (mut journal, _) = open(&disk);
+    let _ = append(&mut journal, &bound(1)).unwrap();
+    drop(journal);
+    for torn in ["", "lease 10.0.0.2 {"] {
+        let bytes = [&disk.bytes(&path())[..], torn.as_bytes()].concat();
+        let disk = BadDisk::with(&path(), &bytes);
+        disk.fail(Failure::Open);
+        let (mut journal, loaded) = open(&disk);
+        assert!(matches!(loaded.fault, Some(JournalError::Write { .. })), "{:?}", loaded.fault);
+        assert_eq!(loaded.leases(), [bound(1)], "durable up to their horizon, as they were");
+        assert!(matches!(append(&mut journal, &bound(3)), Err(JournalError::CompactFirst(_))));
+        assert_eq!(disk.bytes(&path()), bytes);
+        // The disk is back.
+        journal.compact(loaded.leases(), NOW).unwrap();
+        let _ = append(&mut journal, &bound(3)).unwrap();
+        let (_, loaded) = open(&disk.crash(|_| 0, false));
+        assert_eq!(by_ip(loaded.leases()), by_ip(&[bound(1), bound(3)]));
+    }
+}
+
+#[test]
+fn a_start_whose_sync_fails_believes_what_earlier_boots_wrote_and_keeps_the_rest_back() {
+    let disk = BadDisk::default();
+    let (mut journal, _) = open(&disk);
+    let _ = append(&mut journal, &bound(1)).unwrap();
+    let reopen = |boot| {
+        disk.fail(Failure::Sync);
+        let (journal, loaded) = Journal::open_on(disk.clone(), path(), boot, NOW).unwrap();
+        assert!(matches!(loaded.fault, Some(JournalError::Sync { .. })), "{:?}", loaded.fault);
+        assert!(journal.is_broken());
+        loaded.leases()[0].clone()
+    };
+    let doubtful = reopen(boot());
+    let horizon = bound(1).durable_until;
+    assert_eq!((doubtful.durable_until, doubtful.expires), (Moment::NEVER, horizon));
+    assert_eq!(reopen(None).durable_until, Moment::NEVER, "it does not know which boot this is");
+    let next_boot = reopen(BootId::of("00000000-0000-0000-0000-000000000000"));
+    assert_eq!((next_boot.durable_until, next_boot.expires), (horizon, bound(1).expires));
+}
+
+#[test]
+fn a_start_on_a_full_disk_goes_on_with_the_file_that_is_there() {
+    let disk = BadDisk::default();
+    let (mut journal, _) = open(&disk);
+    let _ = append(&mut journal, &bound(1)).unwrap();
+    drop(journal);
+    disk.fail(Failure::Full(20));
+    let (mut journal, loaded) = open(&disk);
+    assert_eq!((loaded.leases().len(), loaded.fault.is_none()), (1, true));
+    assert!(matches!(append(&mut journal, &bound(2)), Err(JournalError::Write { .. })));
+    let _ = append(&mut journal, &bound(3)).unwrap();
+    let (_, loaded) = open(&disk.crash(|_| 0, false));
+    assert_eq!(by_ip(loaded.leases()), by_ip(&[bound(1), bound(3)]));
+}
+
+#[test]
 fn a_compaction_that_fails_at_any_step_loses_nothing() {
-    for failure in [Failure::Full(10), Failure::Sync, Failure::Rename, Failure::Folder] {
+    for failure in [Failure::Open, Failure::Full(10), Failure::Sync, Failure::Rename, Failure::Folder] {
         let disk = BadDisk::default();
         let (mut journal, _) = open(&disk);
         let _ = append(&mut journal, &bound(1)).unwrap();

@@ -92,7 +92,7 @@ fn a_file_for_ipv6_has_no_lease_of_ours_and_is_kept() {
 }
 
 /// Our entry, and what dhcpd 4.4.3-P1 wrote when it went on with it, a minute later: it repeats `set`
-/// statements, whatever they are.
+/// statements, whatever they are. It is read then.
 fn taken_over_by_dhcpd(says: &str) -> Lease {
     let disk = BadDisk::default();
     let (mut journal, _) = open(&disk);
@@ -103,7 +103,10 @@ fn taken_over_by_dhcpd(says: &str) -> Lease {
     let repeated = repeated.join("\n");
     let theirs =
         format!("lease 10.0.0.1 {{\n{says}\n  hardware ethernet 02:00:00:00:00:01;\n{repeated}\n}}\n");
-    let (_, loaded) = open(&BadDisk::with(&path(), (ours + &theirs).as_bytes()));
+    let disk = BadDisk::with(&path(), (ours + &theirs).as_bytes());
+    let a_minute = 60 * SECOND;
+    let later = Now { moment: Moment(NOW.moment.0 + a_minute), wall: NOW.wall + i128::from(a_minute) };
+    let (_, loaded) = Journal::open_on(disk, path(), boot(), later).unwrap();
     assert_eq!((loaded.notes.len(), loaded.leases().len()), (0, 1));
     loaded.leases()[0].clone()
 }

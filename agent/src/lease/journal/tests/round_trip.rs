@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::lease::journal::{format, load};
+use crate::lease::journal::format;
+use crate::lease::journal::load::{self, OnDisk};
 
 fn moment() -> impl Strategy<Value = Moment> {
     prop_oneof![
@@ -53,14 +54,14 @@ proptest! {
     fn every_lease_is_read_back_on_the_same_boot(leases in prop::collection::vec(lease(), 0..8)) {
         let text = written(&leases);
         prop_assert!(text.is_ascii());
-        let read = load::read(text.as_bytes(), NOW, boot().as_ref());
+        let read = load::read(text.as_bytes(), NOW, boot().as_ref(), OnDisk::All);
         prop_assert_eq!((read.damage.len(), read.torn), (0, None));
         prop_assert_eq!(by_ip(&read.leases), by_ip(&leases));
     }
 
     #[test]
     fn bytes_of_any_kind_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        let _ = load::read(&bytes, NOW, boot().as_ref());
+        let _ = load::read(&bytes, NOW, boot().as_ref(), OnDisk::All);
     }
 
     #[test]
@@ -72,7 +73,7 @@ proptest! {
             "on expiry ", "\0",
         ]), 0..60)
     ) {
-        let _ = load::read(words.concat().as_bytes(), NOW, boot().as_ref());
+        let _ = load::read(words.concat().as_bytes(), NOW, boot().as_ref(), OnDisk::All);
     }
 
     #[test]
@@ -88,7 +89,7 @@ proptest! {
         let mut bytes = written(&leases).into_bytes();
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        let read = load::read(&bytes, NOW, boot().as_ref());
+        let read = load::read(&bytes, NOW, boot().as_ref(), OnDisk::All);
         let found = by_ip(&read.leases);
         let intact = leases.iter().filter(|lease| found.get(&lease.ip) == Some(lease)).count();
         // The byte between two entries belongs to both: without it they are on one line.
