@@ -13,6 +13,7 @@
 //! - [`dhcpd`]: ISC's server, on a lease file of its own or of ours
 //! - [`bmc`]: a Redfish service, over HTTP or HTTPS
 //! - [`storm`]: thousands of machines that boot at one time behind a relay
+//! - [`crowd`]: clients that keep a list of what was acknowledged to them
 //! - [`tap`], [`capture`]: frames on an interface, and tshark's judgement of them
 //! - [`conversation`]: the DHCP messages among captured frames
 //! - [`frames`], [`exchange`]: frames built by hand, and the replies to them
@@ -38,6 +39,7 @@ pub mod clients;
 pub mod cluster_agent;
 pub mod conversation;
 pub mod corpus;
+pub mod crowd;
 pub mod dhcpd;
 pub mod events;
 pub mod exchange;

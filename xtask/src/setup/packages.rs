@@ -51,6 +51,7 @@ pub const TESTS: &[Package] = &[
     package("ovmf", "/usr/share/ovmf/OVMF.fd", "UEFI firmware, which boots by PXE and HTTP"),
     package("ipxe", "/usr/lib/ipxe/undionly.kpxe", "the boot loader that firmware loads"),
     package("kmod", "depmod", "indexes the modules of a virtual machine's kernel"),
+    package("e2fsprogs", "mkfs.ext4", "a file system for a virtual machine's disk"),
     package("strace", "strace", "has a disk fail, as a process sees it"),
 ];
 
