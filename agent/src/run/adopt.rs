@@ -46,14 +46,18 @@ pub fn begin(
     table: &mut Table,
     now: Now,
 ) -> Result<Engine, FastPathError> {
+    // What the kernel did while nobody looked is told by the map itself, once an entry that was written
+    // while it was renewed is put right.
+    let mut events = Vec::new();
+    loop {
+        let more = fast.drain(&mut events);
+        events.drain(..).try_for_each(|event| fast.keep_renewal(&event).map(drop))?;
+        if !more {
+            break;
+        }
+    }
     let entries = fast.leases()?;
     let (engine, fingerprint) = engine(fast, &entries, config, places)?;
-    // What the kernel did while nobody looked is told by the map itself; the events until here would
-    // only repeat it.
-    let mut stale = Vec::new();
-    while fast.drain(&mut stale) {
-        stale.clear();
-    }
     remove_orphans(table, &engine, fast, &entries)?;
     reconcile(table, &fast.leases()?, now);
     publish(fast, &engine, config, fingerprint)?;
