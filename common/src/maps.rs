@@ -178,6 +178,13 @@ impl TemplateFlags {
     pub const ALWAYS_BROADCAST: u32 = 1;
 }
 
+/// The element of `COUNTERS` that the program counts in.
+pub const PROGRAM_COUNTERS: u32 = 0;
+
+/// The element of `COUNTERS` that says what was counted before there was this map. The program never
+/// touches it: the agent can write it while the program counts.
+pub const CARRIED_COUNTERS: u32 = 1;
+
 /// What the ring buffer `EVENTS` carries.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

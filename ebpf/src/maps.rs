@@ -33,9 +33,9 @@ pub(crate) static SERVERS: HashMap<Wire, Server, 512, AS_THEY_COME> = HashMap::n
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<(), 1_048_576> = RingBuf::new();
 
-/// What was counted.
+/// What was counted: here, and in the maps before this one.
 #[btf_map]
-pub(crate) static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
+pub(crate) static COUNTERS: PerCpuArray<Counters, 2> = PerCpuArray::new();
 
 /// Budgets of what goes up; who was not heard of for longest is forgotten first.
 #[btf_map]

@@ -18,6 +18,7 @@
 //! - [`conversation`]: the DHCP messages among captured frames
 //! - [`frames`], [`exchange`]: frames built by hand, and the replies to them
 //! - [`program`]: the XDP program alone, run on one frame at a time
+//! - [`former`]: another version's program and maps, in the place of an agent's
 //! - [`breakers`], [`corpus`]: frames that have broken servers, and the files they are kept in
 //! - [`fuzzed`]: what must hold whatever bytes come in
 //! - [`random`]: numbers from a seed
@@ -44,6 +45,7 @@ pub mod dhcpd;
 pub mod events;
 pub mod exchange;
 pub mod failing;
+pub mod former;
 pub mod frames;
 pub mod fuzzed;
 pub mod guest;

@@ -30,7 +30,7 @@ const BPF_F_LOCK: u64 = 4;
 /// A shared type as the maps take it.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-struct Raw<T>(T);
+pub(crate) struct Raw<T>(pub T);
 
 // SAFETY: used here for the types of `xdhcpd_common` alone: `repr(C)`, without padding, and good for
 // any bytes.

@@ -203,6 +203,22 @@ pub(super) fn remove_others(pins: &Pins, kept: &[&str]) -> Result<(), FastPathEr
     Ok(())
 }
 
+/// Removes every pinned link that has another program than the pinned one, or any if that has not this
+/// map.
+pub(super) fn remove_strange(pins: &Pins, map: u32) -> Result<(), FastPathError> {
+    let failed = |path: &Path, error| FastPathError::pin("read", path, error);
+    let path = pins.program();
+    let program = link::program_with(&path, map).map_err(|error| failed(&path, error))?;
+    for (path, interface) in pins.links()? {
+        let link = link::pinned(&path).map_err(|error| failed(&path, error))?;
+        if program.is_none() || link.map(|link| link.program) != program {
+            link::remove(&path)?;
+            tracing::warn!(interface, "the XDP program on the old maps is taken away");
+        }
+    }
+    Ok(())
+}
+
 /// Attaches the program as wanted.
 fn attach(
     program: &mut Xdp,

@@ -64,15 +64,9 @@ pub enum FastPathError {
         /// First and last lines of the verifier's log.
         log: String,
     },
-    /// The maps were pinned by a version whose layouts this one does not know.
-    #[error(
-        "the maps pinned in {folder} are of another version ({what}); `xdhcpd detach --name {name}` \
-         takes them away, until then the agent answers alone",
-        folder = folder.display()
-    )]
+    /// The maps are of another version, and cannot be taken over.
+    #[error("the maps pinned in {folder} are not this version's: {what}", folder = folder.display())]
     Layout {
-        /// The agent's name.
-        name: String,
         /// Where the pins are.
         folder: PathBuf,
         /// How they differ.

@@ -11,14 +11,15 @@ use xdhcpd_common::counters::Counters;
 use xdhcpd_common::maps::{Budget, Lease, LeaseKey, Server, Template, Wire};
 
 use super::error::FastPathError;
+use super::formers::{FORMERS, Former};
 use super::pins::{self, Pins};
 
-/// The number of the layout. To be raised when the meaning of a key or value changes, together
-/// with a migration from the one before.
-const LAYOUT: u32 = 1;
+/// The number of the layout. To be raised when a key, a value or its meaning changes, or how many
+/// entries a map has; what becomes of maps of the one before is said in [`super::formers`].
+pub(super) const LAYOUT: u32 = 2;
 
 /// The map that holds [`LAYOUT`].
-const MARKER: &str = "LAYOUT";
+pub(super) const MARKER: &str = "LAYOUT";
 
 /// What kind of map a name stands for, and how large its keys and values are.
 pub(super) struct Shape {
@@ -44,32 +45,55 @@ pub(super) const SHAPES: [Shape; 6] = [
     Shape { name: "LIMITS", kind: MapType::LruHash, key: size_of::<LeaseKey>(), value: size_of::<Budget>() },
 ];
 
-/// Checks that every pinned map can be used by this version; marks a folder without maps as its own.
-pub(super) fn adopt(pins: &Pins) -> Result<(), FastPathError> {
-    let mut maps = 0_usize;
-    for shape in &SHAPES {
-        let path = pins.map(shape.name);
-        if !path.exists() {
-            continue;
-        }
-        maps = maps.saturating_add(1);
-        let info = info(shape.name, &path)?;
-        if let Some(what) = shape.difference(&info) {
-            return Err(unknown(pins, what));
-        }
-    }
+/// What is pinned.
+pub(super) enum Found {
+    /// No maps.
+    Nothing,
+    /// Maps of this layout; some may be missing.
+    Ours,
+    /// Maps of an earlier one.
+    Former(&'static Former),
+}
+
+/// Looks at what is pinned; an error where it is what this version cannot use.
+pub(super) fn found(pins: &Pins) -> Result<Found, FastPathError> {
     let marker = pins.map(MARKER);
-    if marker.exists() {
-        return match read(&marker)? {
-            Some(LAYOUT) => Ok(()),
-            Some(other) => Err(unknown(pins, format!("layout {other}, this is {LAYOUT}"))),
-            None => Err(unknown(pins, format!("{MARKER} holds no number"))),
+    if !marker.exists() {
+        let is_empty = SHAPES.iter().all(|shape| !pins.map(shape.name).exists());
+        return if is_empty {
+            Ok(Found::Nothing)
+        } else {
+            Err(unusable(pins, format!("there is no {MARKER}")))
         };
     }
-    if maps > 0 {
-        return Err(unknown(pins, format!("there is no {MARKER}")));
+    let (shapes, found) = match read(pins, &marker)? {
+        LAYOUT => (SHAPES, Found::Ours),
+        older if older < LAYOUT => {
+            let former = former(pins, older)?;
+            (SHAPES.map(|shape| shape.of(former)), Found::Former(former))
+        }
+        later => {
+            return Err(unusable(
+                pins,
+                format!("layout {later} is a later version's (this one has {LAYOUT})"),
+            ));
+        }
+    };
+    let difference = |shape: &Shape| {
+        let path = pins.map(shape.name);
+        path.exists().then(|| info(shape.name, &path)).transpose().map(|info| shape.difference(&info?))
+    };
+    for shape in &shapes {
+        if let Some(what) = difference(shape)? {
+            return Err(unusable(pins, what));
+        }
     }
-    write(&marker)
+    Ok(found)
+}
+
+/// The layout before ours that a marker names.
+pub(super) fn former_at(pins: &Pins, marker: &Path) -> Result<&'static Former, FastPathError> {
+    former(pins, read(pins, marker)?)
 }
 
 /// What the kernel says of a pinned map.
@@ -77,7 +101,24 @@ pub(super) fn info(name: &'static str, path: &Path) -> Result<MapInfo, FastPathE
     MapInfo::from_pin(path).map_err(|error| FastPathError::map("open", name, error))
 }
 
+/// Marks maps as being of this layout.
+pub(super) fn mark(marker: &Path) -> Result<(), FastPathError> {
+    let failed = |error| FastPathError::map("create", MARKER, error);
+    let mut map = Array::<MapData, u32>::create(1, 0).map_err(failed)?;
+    map.set(0, LAYOUT, 0).map_err(failed)?;
+    map.pin(marker).map_err(|error| FastPathError::map("pin", MARKER, pins::map_error(error)))
+}
+
 impl Shape {
+    /// The shape that the map had in a former layout, as far as anything is read from it.
+    fn of(self, former: &Former) -> Self {
+        match self.name {
+            "LEASES" => Self { key: former.key, value: former.lease, ..self },
+            "COUNTERS" => Self { value: former.counters, ..self },
+            _ => self,
+        }
+    }
+
     /// How a map differs from what is expected under this name.
     fn difference(&self, found: &MapInfo) -> Option<String> {
         let name = self.name;
@@ -95,24 +136,22 @@ fn different(what: &str, name: &str, found: u32, expected: usize) -> Option<Stri
         .then(|| format!("{what} of {name} have {found} bytes, expected are {expected}"))
 }
 
-/// Pins the number of the layout.
-fn write(marker: &Path) -> Result<(), FastPathError> {
-    let failed = |error| FastPathError::map("create", MARKER, error);
-    let mut map = Array::<MapData, u32>::create(1, 0).map_err(failed)?;
-    map.set(0, LAYOUT, 0).map_err(failed)?;
-    map.pin(marker).map_err(|error| FastPathError::map("pin", MARKER, pins::map_error(error)))
-}
-
-/// Reads the number of the layout; none when the marker is some other map.
-fn read(marker: &Path) -> Result<Option<u32>, FastPathError> {
+/// Reads the number of a layout.
+fn read(pins: &Pins, marker: &Path) -> Result<u32, FastPathError> {
     let failed = |error| FastPathError::map("open", MARKER, error);
     let map = MapData::from_pin(marker).and_then(Map::from_map_data).map_err(failed)?;
-    Ok(Array::<_, u32>::try_from(map).ok().and_then(|map| map.get(&0, 0).ok()))
+    let number = Array::<_, u32>::try_from(map).ok().and_then(|map| map.get(&0, 0).ok());
+    number.ok_or_else(|| unusable(pins, format!("{MARKER} holds no number")))
+}
+
+fn former(pins: &Pins, layout: u32) -> Result<&'static Former, FastPathError> {
+    let former = FORMERS.iter().find(|former| former.layout == layout);
+    former.ok_or_else(|| unusable(pins, format!("layout {layout} was never released")))
 }
 
 /// The error for maps that this version cannot use.
-fn unknown(pins: &Pins, what: String) -> FastPathError {
-    FastPathError::Layout { name: pins.name.clone(), folder: pins.folder.clone(), what }
+pub(super) fn unusable(pins: &Pins, what: String) -> FastPathError {
+    FastPathError::Layout { folder: pins.folder.clone(), what }
 }
 
 #[cfg(test)]
@@ -126,5 +165,14 @@ mod tests {
             different("values", "LEASES", 72, 80).as_deref(),
             Some("values of LEASES have 72 bytes, expected are 80")
         );
+    }
+
+    #[test]
+    fn every_former_layout_is_an_earlier_one_and_there_once() {
+        let mut layouts: Vec<u32> = FORMERS.iter().map(|former| former.layout).collect();
+        assert!(layouts.iter().all(|layout| *layout < LAYOUT));
+        let count = layouts.len();
+        layouts.dedup();
+        assert_eq!(layouts.len(), count);
     }
 }

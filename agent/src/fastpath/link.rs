@@ -1,4 +1,5 @@
-//! Pinned links: which interface one holds, and its end, neither of which aya offers.
+//! Pinned links: which interface one holds, and its end; and the maps of a pinned program. None of it
+//! does aya offer, or not without rights that the agent has given up.
 
 use std::ffi::CString;
 use std::io;
@@ -54,6 +55,47 @@ pub(super) struct Link {
     pub interface: u32,
     /// The id of its program.
     pub program: u32,
+}
+
+/// The start of `struct bpf_prog_info`, up to what is asked for.
+#[repr(C)]
+#[derive(Default)]
+struct ProgramInfo {
+    kind: u32,
+    id: u32,
+    tag: [u8; 8],
+    code_lengths: [u32; 2],
+    code: [u64; 2],
+    load_time: u64,
+    user: u32,
+    map_count: u32,
+    maps: u64,
+}
+
+/// More maps than the program has.
+const MAPS: usize = 64;
+
+/// The id of the program that is pinned there, if it has the map of this id.
+pub(super) fn program_with(path: &Path, map: u32) -> io::Result<Option<u32>> {
+    let program = match get(path) {
+        Ok(program) => program,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut maps = [0_u32; MAPS];
+    let mut info = ProgramInfo {
+        map_count: u32::try_from(MAPS).unwrap_or_default(),
+        maps: sys::address(maps.as_mut_ptr()),
+        ..ProgramInfo::default()
+    };
+    let attributes = InfoByFd {
+        fd: sys::number(program.as_fd()),
+        length: sys::size(&info),
+        info: sys::address(&raw mut info),
+    };
+    // SAFETY: as in `pinned`; and `info` itself names a buffer of as many numbers as it says.
+    unsafe { sys::bpf(Command::ObjectInfo, &attributes)? };
+    Ok(maps.contains(&map).then_some(info.id))
 }
 
 /// Looks at the link that is pinned there; none when nothing is.

@@ -1,18 +1,14 @@
 //! Bringing the built object into the kernel: its maps, for the agent, where they are not there
 //! already; its program on those maps, for the loader.
-//!
-//! Pinned maps are adopted as they are. `LEASES` alone may be too small for the configuration; it
-//! is then moved aside, a larger, empty one takes its place, and once no program runs on the old one any
-//! more the entries are carried over. In between, requests go up to the agent; a crash at any
-//! point leaves the old map pinned, and the next start carries on.
+
+use std::path::PathBuf;
 
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 
 use super::error::FastPathError;
 use super::kernel_log;
-use super::layout::{self, SHAPES};
-use super::maps::Leases;
+use super::layout::SHAPES;
 use super::pins::{self, Pins};
 use crate::config::KernelLog;
 
@@ -25,9 +21,6 @@ const PROGRAM: &str = "xdhcpd";
 /// The program's own threshold, where it has one beside that of aya's macros.
 const LOG_LEVEL: &str = "LOG_LEVEL";
 
-/// The map of leases that is being replaced by a larger one.
-const OLD_LEASES: &str = "LEASES_old";
-
 /// The least `LEASES` is made for: small networks grow, and entries cost nothing until they exist.
 const LEAST_LEASES: u32 = 1 << 10;
 
@@ -39,20 +32,23 @@ pub fn is_built() -> bool {
     !OBJECT.is_empty()
 }
 
-/// Makes the maps that are missing, for so many addresses, and checks those that are there.
-pub(super) fn make_maps(pins: &Pins, addresses: u32) -> Result<(), FastPathError> {
-    if !is_built() {
-        return Err(FastPathError::NoProgram);
-    }
-    pins.prepare()?;
-    layout::adopt(pins)?;
-    let entries = lease_entries(addresses);
-    make_room(pins, entries)?;
-    if missing(pins).is_none() {
+/// Makes those of the named maps that are not pinned at their `place`, `LEASES` with room for so many
+/// entries.
+pub(super) fn make_maps(
+    pins: &Pins,
+    named: &[&'static str],
+    place: fn(&Pins, &str) -> PathBuf,
+    entries: u32,
+) -> Result<(), FastPathError> {
+    if named.iter().all(|name| place(pins, name).exists()) {
         return Ok(());
     }
+    let mut loader = with_maps(pins);
+    for name in named {
+        loader.map_pin_path(name, place(pins, name));
+    }
     // What is not pinned of this goes again: its program's own log and globals.
-    with_maps(pins).map_max_entries("LEASES", entries).load(OBJECT)?;
+    loader.map_max_entries("LEASES", entries).load(OBJECT)?;
     Ok(())
 }
 
@@ -107,43 +103,9 @@ pub(super) fn pin(program: &mut Xdp, pins: &Pins) -> Result<(), FastPathError> {
     pins::rename(&next, &pins.program())
 }
 
-/// Whether entries wait to be carried over from a smaller map.
-pub(super) fn is_moving(pins: &Pins) -> bool {
-    pins.map(OLD_LEASES).exists()
-}
-
-/// Carries entries over from the smaller map, and removes it.
-///
-/// Only to be called when no program runs on that map any more. An entry that the new map already
-/// has is newer, and stays.
-pub(super) fn carry_over(pins: &Pins, leases: &mut Leases) -> Result<usize, FastPathError> {
-    let entries = Leases::open(pins, OLD_LEASES)?.all()?;
-    for (key, lease) in &entries {
-        leases.put_new(*key, lease)?;
-    }
-    pins::remove(&pins.map(OLD_LEASES))?;
-    Ok(entries.len())
-}
-
-/// Moves `LEASES` aside where it is too small.
-///
-/// While an earlier move is unfinished the map stays as it is: its entries come first.
-fn make_room(pins: &Pins, entries: u32) -> Result<(), FastPathError> {
-    let path = pins.map("LEASES");
-    if !path.exists() || is_moving(pins) {
-        return Ok(());
-    }
-    let present = layout::info("LEASES", &path)?.max_entries();
-    if present >= entries {
-        return Ok(());
-    }
-    tracing::info!(from = present, to = entries, "the map LEASES is replaced by a larger one");
-    pins::rename(&path, &pins.map(OLD_LEASES))
-}
-
 /// How many entries `LEASES` is made for: one address can have more than one for a while (a client
 /// that moved, an identity by client-id), so there is always half as much again.
-fn lease_entries(addresses: u32) -> u32 {
+pub(super) fn lease_entries(addresses: u32) -> u32 {
     let needed = addresses.saturating_add(addresses / 2).min(MOST_LEASES);
     needed.next_power_of_two().clamp(LEAST_LEASES, MOST_LEASES)
 }

@@ -4,21 +4,24 @@
 //! Leases are read and written under their lock (`BPF_F_LOCK`), so neither side ever sees half of
 //! the other's change.
 
-use std::collections::HashSet;
+use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use aya::Pod;
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, IterableMap as _, Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::util::nr_cpus;
 use xdhcpd_common::counters::Counters;
-use xdhcpd_common::maps::{Event, EventKind, Lease, LeaseKey, LeaseState, Server, Template, Wire};
+use xdhcpd_common::maps::{
+    CARRIED_COUNTERS, Event, EventKind, Lease, LeaseKey, LeaseState, PROGRAM_COUNTERS, Server, Template, Wire,
+};
 
 use super::error::{FastPathError, errno};
-use super::layout;
 use super::pins::Pins;
+use super::sys::{self, Command};
+use super::{batch, layout};
 
 /// Makes or changes an entry.
 const ANY: u64 = 0;
-/// Only makes an entry.
-const NO_EXIST: u64 = 1;
 /// Only changes an entry.
 const EXIST: u64 = 2;
 /// Under the value's lock, and in place.
@@ -45,6 +48,9 @@ unsafe impl Pod for Raw<Server> {}
 // SAFETY: as above.
 unsafe impl Pod for Raw<Wire> {}
 
+/// An entry of `LEASES`.
+pub(super) type Entry = (LeaseKey, Lease);
+
 /// The maps that the agent reads and writes.
 pub(super) struct Maps {
     leases: Leases,
@@ -52,22 +58,21 @@ pub(super) struct Maps {
     template_capacity: u32,
     servers: HashMap<MapData, Raw<Wire>, Raw<Server>>,
     server_capacity: u32,
-    counters: PerCpuArray<MapData, [u64; COUNTS]>,
+    counters: Counted,
 }
 
 impl Maps {
     /// Opens what is pinned.
     pub fn open(pins: &Pins) -> Result<Self, FastPathError> {
-        let (templates, template_capacity) = open(pins, "TEMPLATES")?;
-        let (servers, server_capacity) = open(pins, "SERVERS")?;
-        let (counters, _one) = open(pins, "COUNTERS")?;
+        let (templates, template_capacity) = open("TEMPLATES", &pins.map("TEMPLATES"))?;
+        let (servers, server_capacity) = open("SERVERS", &pins.map("SERVERS"))?;
         Ok(Self {
-            leases: Leases::open(pins, "LEASES")?,
+            leases: Leases::open(&pins.map("LEASES"))?,
             templates,
             template_capacity,
             servers,
             server_capacity,
-            counters,
+            counters: Counted::open(&pins.map("COUNTERS"))?,
         })
     }
 
@@ -116,11 +121,10 @@ impl Maps {
     /// Every wire that is served.
     pub fn servers(&self) -> Result<Vec<(Wire, Server)>, FastPathError> {
         let mut servers = Vec::new();
-        for Raw(wire) in keys("SERVERS", &self.servers, self.server_capacity, |Raw(wire)| *wire)? {
-            if let Some(server) = self.server(wire)? {
-                servers.push((wire, server));
-            }
-        }
+        let sizes = (size_of::<Wire>(), size_of::<Server>());
+        all("SERVERS", self.servers.map(), sizes, ANY, |key, value| {
+            servers.extend(pair(key, value).map(|(Raw(wire), Raw(server))| (wire, server)));
+        })?;
         Ok(servers)
     }
 
@@ -129,11 +133,14 @@ impl Maps {
         removed("SERVERS", self.servers.remove(&Raw(wire)))
     }
 
-    /// The counters, summed over all CPUs.
+    /// The counters, summed over all CPUs, with what was carried over from older maps.
     pub fn counters(&self) -> Result<Counters, FastPathError> {
-        let each =
-            self.counters.get(&0, ANY).map_err(|error| FastPathError::map("read", "COUNTERS", error))?;
-        Ok(sum(each.iter()))
+        self.counters.total()
+    }
+
+    /// The map `COUNTERS`, to be changed.
+    pub fn counted_mut(&mut self) -> &mut Counted {
+        &mut self.counters
     }
 
     /// Whether there is such a template.
@@ -152,9 +159,9 @@ pub(super) struct Leases {
 }
 
 impl Leases {
-    /// Opens the one pinned under this name.
-    pub fn open(pins: &Pins, pin: &'static str) -> Result<Self, FastPathError> {
-        let (map, capacity) = open(pins, pin)?;
+    /// Opens the one that is pinned there.
+    pub fn open(path: &Path) -> Result<Self, FastPathError> {
+        let (map, capacity) = open("LEASES", path)?;
         Ok(Self { map, capacity })
     }
 
@@ -167,14 +174,6 @@ impl Leases {
     pub fn put(&mut self, key: LeaseKey, lease: &Lease) -> Result<(), FastPathError> {
         let written = self.map.insert(Raw(key), Raw(*lease), LOCK);
         written.map_err(|error| write_error("LEASES", self.capacity, error))
-    }
-
-    /// Makes an entry where there is none.
-    pub fn put_new(&mut self, key: LeaseKey, lease: &Lease) -> Result<(), FastPathError> {
-        match self.map.insert(Raw(key), Raw(*lease), LOCK | NO_EXIST) {
-            Err(error) if errno(&error) == Some(libc::EEXIST) => Ok(()),
-            written => written.map_err(|error| write_error("LEASES", self.capacity, error)),
-        }
     }
 
     /// Reads an entry.
@@ -212,56 +211,133 @@ impl Leases {
     }
 
     /// Every entry.
-    pub fn all(&self) -> Result<Vec<(LeaseKey, Lease)>, FastPathError> {
+    pub fn all(&self) -> Result<Vec<Entry>, FastPathError> {
         let mut leases = Vec::new();
-        for Raw(key) in keys("LEASES", &self.map, self.capacity, |Raw(key)| *key)? {
-            if let Some(lease) = self.get(key)? {
-                leases.push((key, lease));
-            }
-        }
+        let sizes = (size_of::<LeaseKey>(), size_of::<Lease>());
+        all("LEASES", self.map.map(), sizes, LOCK, |key, value| leases.extend(lease(key, value)))?;
         Ok(leases)
     }
 }
 
+/// The map `COUNTERS`, or one that it takes the place of.
+pub(super) struct Counted {
+    map: PerCpuArray<MapData, [u64; COUNTS]>,
+}
+
+impl Counted {
+    /// Opens the one that is pinned there.
+    pub fn open(path: &Path) -> Result<Self, FastPathError> {
+        let (map, _capacity) = open("COUNTERS", path)?;
+        Ok(Self { map })
+    }
+
+    /// Sets what older maps had counted, in the element that no program counts in.
+    pub fn carry(&mut self, counters: &Counters) -> Result<(), FastPathError> {
+        let failed = |error| FastPathError::map("write", "COUNTERS", error);
+        let mut each = vec![[0; COUNTS]; cpus().map_err(failed)?];
+        if let Some(first) = each.first_mut() {
+            *first = words(counters);
+        }
+        let each = PerCpuValues::try_from(each).map_err(|error| failed(MapError::IoError(error)))?;
+        self.map.set(CARRIED_COUNTERS, each, ANY).map_err(failed)
+    }
+
+    fn total(&self) -> Result<Counters, FastPathError> {
+        let failed = |error| FastPathError::map("read", "COUNTERS", error);
+        let mut total = [0; COUNTS];
+        for index in [PROGRAM_COUNTERS, CARRIED_COUNTERS] {
+            add(&mut total, self.map.get(&index, ANY).map_err(failed)?.iter().flatten().copied());
+        }
+        Ok(counters(&total).unwrap_or_default())
+    }
+}
+
+/// What a pinned map of counters says, of any layout: number by number, the sum of all its elements on
+/// all CPUs.
+pub(super) fn read_totals(path: &Path) -> Result<Vec<u64>, FastPathError> {
+    let failed = |error| FastPathError::map("read", "COUNTERS", error);
+    let info = layout::info("COUNTERS", path)?;
+    let map = MapData::from_pin(path).map_err(failed)?;
+    let count = info.value_size().div_ceil(u64::BITS / 8) as usize;
+    let mut total = vec![0; count];
+    let mut each = vec![0_u64; count.saturating_mul(cpus().map_err(failed)?)];
+    for index in 0..info.max_entries() {
+        let attributes = sys::Element {
+            map: sys::number(map.fd().as_fd()),
+            hole: 0,
+            key: sys::address(&raw const index),
+            value: sys::address(each.as_mut_ptr()),
+            flags: ANY,
+        };
+        // SAFETY: the key is an array's; there is room for a value of each CPU; both outlive the call.
+        let read = unsafe { sys::bpf(Command::MapLookup, &attributes) };
+        read.map_err(|error| failed(MapError::IoError(error)))?;
+        add(&mut total, each.iter().copied());
+    }
+    Ok(total)
+}
+
+/// Every entry of a pinned map of leases, of any layout; `entry` makes ours of its key and value.
+pub(super) fn read_leases(
+    path: &Path,
+    entry: impl Fn(&[u8], &[u8]) -> Option<Entry>,
+) -> Result<Vec<Entry>, FastPathError> {
+    let info = layout::info("LEASES", path)?;
+    let sizes = (info.key_size() as usize, info.value_size() as usize);
+    let map = MapData::from_pin(path).map_err(|error| FastPathError::map("open", "LEASES", error))?;
+    let mut found = Vec::new();
+    all("LEASES", &map, sizes, LOCK, |key, value| found.extend(entry(key, value)))?;
+    Ok(found)
+}
+
+/// An entry of `LEASES` from its bytes; none: they are not as many as it has.
+pub(super) fn lease(key: &[u8], value: &[u8]) -> Option<Entry> {
+    let (Raw(key), Raw(lease)) = pair(key, value)?;
+    Some((key, lease))
+}
+
+/// Counters from their numbers; none: they are not as many as there are.
+pub(super) fn counters(words: &[u64]) -> Option<Counters> {
+    words.try_into().ok().map(counters_of)
+}
+
+/// How many CPUs a value is kept for.
+fn cpus() -> Result<usize, MapError> {
+    nr_cpus().map_err(|(_, error)| MapError::IoError(error))
+}
+
 /// Opens a pinned map, with its capacity.
 fn open<M: TryFrom<Map, Error = MapError>>(
-    pins: &Pins,
     name: &'static str,
+    path: &Path,
 ) -> Result<(M, u32), FastPathError> {
-    let path = pins.map(name);
-    let capacity = layout::info(name, &path)?.max_entries();
-    let map = MapData::from_pin(&path)
+    let capacity = layout::info(name, path)?.max_entries();
+    let map = MapData::from_pin(path)
         .and_then(Map::from_map_data)
         .and_then(M::try_from)
         .map_err(|error| FastPathError::map("open", name, error))?;
     Ok((map, capacity))
 }
 
-/// Every key of a map, each once.
-///
-/// Asking for the key after one that has just been removed begins anew. So keys come twice then, and
-/// the walk ends after as many steps as two whole walks have, whatever goes on meanwhile.
-fn keys<K, V, N>(
+/// Hands out every entry of a hash map.
+fn all(
     name: &'static str,
-    map: &HashMap<MapData, K, V>,
-    capacity: u32,
-    identity: impl Fn(&K) -> N,
-) -> Result<Vec<K>, FastPathError>
-where
-    K: Pod,
-    V: Pod,
-    N: std::hash::Hash + Eq,
-{
-    let steps = usize::try_from(capacity).unwrap_or(usize::MAX).saturating_mul(2);
-    let mut seen = HashSet::new();
-    let mut keys = Vec::new();
-    for key in map.keys().take(steps) {
-        let key = key.map_err(|error| FastPathError::map("read", name, error))?;
-        if seen.insert(identity(&key)) {
-            keys.push(key);
-        }
-    }
-    Ok(keys)
+    map: &MapData,
+    sizes: (usize, usize),
+    flags: u64,
+    each: impl FnMut(&[u8], &[u8]),
+) -> Result<(), FastPathError> {
+    batch::entries(map.fd().as_fd(), sizes, flags, each)
+        .map_err(|error| FastPathError::map("read", name, MapError::IoError(error)))
+}
+
+/// A key and its value from their bytes; none: they are not as many as these have.
+fn pair<K: Pod, V: Pod>(key: &[u8], value: &[u8]) -> Option<(K, V)> {
+    let is_whole = key.len() == size_of::<K>() && value.len() == size_of::<V>();
+    // SAFETY: there are as many bytes as the types have, which are valid whatever their bytes.
+    is_whole.then(|| unsafe {
+        (key.as_ptr().cast::<K>().read_unaligned(), value.as_ptr().cast::<V>().read_unaligned())
+    })
 }
 
 /// What a lookup found.
@@ -290,17 +366,25 @@ fn write_error(map: &'static str, capacity: u32, error: MapError) -> FastPathErr
     FastPathError::map("write", map, error)
 }
 
-/// Adds up what each CPU counted.
-fn sum<'a>(each: impl Iterator<Item = &'a [u64; COUNTS]>) -> Counters {
-    let mut total = [0_u64; COUNTS];
-    for counts in each {
-        for (sum, count) in total.iter_mut().zip(counts) {
-            *sum = sum.wrapping_add(*count);
+/// Adds numbers to a total, in their order, over and over.
+fn add(total: &mut [u64], numbers: impl Iterator<Item = u64>) {
+    let places = total.len();
+    for (place, number) in (0..places).cycle().zip(numbers) {
+        if let Some(sum) = total.get_mut(place) {
+            *sum = sum.wrapping_add(number);
         }
     }
+}
+
+fn counters_of(words: &[u64; COUNTS]) -> Counters {
     // SAFETY: `Counters` is `repr(C)` and made of `u64` alone; that it is `COUNTS` of them is
     // asserted above.
-    unsafe { std::mem::transmute::<[u64; COUNTS], Counters>(total) }
+    unsafe { std::mem::transmute::<[u64; COUNTS], Counters>(*words) }
+}
+
+fn words(counters: &Counters) -> [u64; COUNTS] {
+    // SAFETY: as above.
+    unsafe { std::mem::transmute::<Counters, [u64; COUNTS]>(*counters) }
 }
 
 #[cfg(test)]
@@ -317,7 +401,10 @@ mod tests {
         let mut other = [0; COUNTS];
         other[0] = 4;
         other[1] = 5;
-        let total = sum([one, other].iter());
+        let mut total = [0; COUNTS];
+        add(&mut total, [one, other].into_iter().flatten());
+        assert_eq!(words(&counters_of(&total)), total);
+        let total = counters(&total).unwrap();
         assert_eq!((total.answered_offer, total.answered_ack), (7, 5));
         assert_eq!(total.answer_nanoseconds_sum, 100);
     }

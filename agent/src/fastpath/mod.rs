@@ -16,13 +16,16 @@
 //! interfaces are looked up in the network namespace of the calling thread.
 
 mod attach;
+mod batch;
 mod device;
 mod error;
+mod formers;
 mod kernel_log;
 mod layout;
 mod link;
 mod load;
 mod maps;
+mod moving;
 mod netlink;
 mod pinned;
 mod pins;
@@ -90,10 +93,9 @@ pub struct FastPath {
 impl FastPath {
     /// Opens the maps of the agent of this name: those that are pinned, or new ones.
     ///
-    /// `capacity` is how many addresses there are to lease. Where the pinned map of leases is too small
-    /// for them, its entries are carried over into a larger one; the program is taken off meanwhile,
-    /// because it has the old one, and it is the loader who brings it back. Nobody else may have a
-    /// [`Program`] of this name at that time.
+    /// `capacity` is how many addresses there are to lease. Where the pinned maps are too small for
+    /// them, or an earlier version's, others take their place; until [`Self::end_move`], which has to
+    /// follow then, the program may be answering from those that were there.
     pub fn open(name: &str, capacity: u32) -> Result<Self, FastPathError> {
         let pins = Pins::new(name);
         Self::try_open(pins.clone(), capacity).inspect_err(|_| {
@@ -104,22 +106,37 @@ impl FastPath {
     }
 
     fn try_open(pins: Pins, capacity: u32) -> Result<Self, FastPathError> {
-        load::make_maps(&pins, capacity)?;
-        let mut maps = Maps::open(&pins)?;
+        if !is_built() {
+            return Err(FastPathError::NoProgram);
+        }
+        pins.prepare()?;
+        moving::prepare(&pins, load::lease_entries(capacity))?;
+        let maps = Maps::open(&pins)?;
         let events = open_events(&pins)?;
         let barrier = Barrier::new()?;
-        if load::is_moving(&pins) {
-            attach::remove_others(&pins, &[])?;
-            barrier.wait();
-            let entries = load::carry_over(&pins, maps.leases_mut())?;
-            tracing::info!(entries, capacity = maps.leases().capacity(), "leases carried over");
-        }
         Ok(Self { pins, maps, events, barrier })
     }
 
     /// Whether the maps are still pinned, so that a program on them is found again.
     pub fn is_pinned(&self) -> bool {
         self.pins.have_maps()
+    }
+
+    /// Whether a program may still be answering from maps that others took the place of.
+    pub fn is_moving(&self) -> bool {
+        moving::is_under_way(&self.pins)
+    }
+
+    /// Ends a move to other maps, after the loader had time to exchange the program: from now on nothing
+    /// answers from the old ones, and what was changed in them meanwhile is carried over.
+    ///
+    /// Nothing may be written into the maps between [`Self::open`] and this.
+    pub fn end_move(&mut self) -> Result<(), FastPathError> {
+        if self.is_moving() {
+            let entries = moving::end(&self.pins, &mut self.maps, &self.barrier)?;
+            tracing::info!(entries, "the old maps answer no more; what they said last is carried over");
+        }
+        Ok(())
     }
 
     /// Where the program is on an interface, as the kernel says; by name, none: nowhere.

@@ -8,6 +8,7 @@ use xdhcpd_common::maps::{Lease, LeaseKey, Server, Template, Wire};
 use super::InterfaceStatus;
 use super::attach::{self, Place};
 use super::error::FastPathError;
+use super::layout::{self, Found};
 use super::link;
 use super::maps::Maps;
 use super::netlink;
@@ -25,6 +26,10 @@ impl Pinned {
         let pins = Pins::new(name);
         if pins.files()?.is_empty() {
             return Ok(None);
+        }
+        if let Found::Former(former) = layout::found(&pins)? {
+            let what = format!("layout {} is an earlier one; an agent takes them over", former.layout);
+            return Err(layout::unusable(&pins, what));
         }
         let maps = Maps::open(&pins)?;
         Ok(Some(Self { pins, maps }))

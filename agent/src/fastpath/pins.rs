@@ -27,8 +27,6 @@ const LINK_PREFIX: &str = "link-";
 /// The paths of one agent's pins.
 #[derive(Debug, Clone)]
 pub(super) struct Pins {
-    /// The agent's name, as it is configured.
-    pub name: String,
     /// The folder that holds all of them.
     pub folder: PathBuf,
 }
@@ -36,7 +34,7 @@ pub(super) struct Pins {
 impl Pins {
     /// The pins of the agent of this name, there or not.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), folder: Path::new(BPFFS).join("xdhcpd").join(file_name(name)) }
+        Self { folder: Path::new(BPFFS).join("xdhcpd").join(file_name(name)) }
     }
 
     /// The program.
@@ -57,6 +55,16 @@ impl Pins {
     /// Whether the maps are pinned, as they are from the agent's start until somebody takes them away.
     pub fn have_maps(&self) -> bool {
         self.map("LEASES").exists()
+    }
+
+    /// A map that is about to take the place of [`Pins::map`].
+    pub fn next(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}_new"))
+    }
+
+    /// A map whose place was taken, as long as a program may answer from it.
+    pub fn former(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}_old"))
     }
 
     /// The link that attaches the program to an interface.
@@ -122,6 +130,11 @@ pub(super) fn remove(path: &Path) -> Result<bool, FastPathError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(FastPathError::pin("remove", path, error)),
     }
+}
+
+/// Pins what is pinned at one path at another too, which it must not be yet.
+pub(super) fn link(from: &Path, to: &Path) -> Result<(), FastPathError> {
+    fs::hard_link(from, to).map_err(|error| FastPathError::pin("link", from, error))
 }
 
 /// Moves a pin over another, atomically.

@@ -41,16 +41,6 @@ struct Create {
     inner: u32,
 }
 
-/// The part of `union bpf_attr` that `BPF_MAP_UPDATE_ELEM` reads.
-#[repr(C)]
-struct Update {
-    map: u32,
-    hole: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
-}
-
 /// A map of maps that nobody reads; writing it is what waits.
 #[derive(Debug)]
 pub(super) struct Barrier {
@@ -79,7 +69,7 @@ impl Barrier {
 
     fn write(&self) -> io::Result<()> {
         let (key, value) = (0_u32, sys::number(self.inner.as_fd()));
-        let attributes = Update {
+        let attributes = sys::Element {
             map: sys::number(self.outer.as_fd()),
             hole: 0,
             key: sys::address(&raw const key),

@@ -9,14 +9,28 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 pub(super) enum Command {
     /// `BPF_MAP_CREATE`: gives a descriptor.
     MapCreate = 0,
+    /// `BPF_MAP_LOOKUP_ELEM`.
+    MapLookup = 1,
     /// `BPF_MAP_UPDATE_ELEM`.
     MapUpdate = 2,
     /// `BPF_OBJ_GET`: gives a descriptor.
     ObjectGet = 7,
     /// `BPF_OBJ_GET_INFO_BY_FD`.
     ObjectInfo = 15,
+    /// `BPF_MAP_LOOKUP_BATCH`.
+    MapLookupBatch = 24,
     /// `BPF_LINK_DETACH`.
     LinkDetach = 34,
+}
+
+/// The part of `union bpf_attr` that commands on one element of a map read.
+#[repr(C)]
+pub(super) struct Element {
+    pub map: u32,
+    pub hole: u32,
+    pub key: u64,
+    pub value: u64,
+    pub flags: u64,
 }
 
 /// Runs a command.

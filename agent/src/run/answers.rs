@@ -150,7 +150,8 @@ impl Core {
         let troubles = self.seen.troubles.iter().map(|(about, trouble)| format!("{about}: {trouble}"));
         let mut problems: Vec<String> = self.disk.fault.iter().cloned().chain(troubles).collect();
         let ready = problems.is_empty();
-        problems.extend(self.interfaces().into_iter().filter_map(|status| {
+        let with_maps = self.interfaces().into_iter().filter(|_| self.fast.is_some());
+        problems.extend(with_maps.filter_map(|status| {
             status.problem.map(|problem| format!("{}: {problem}; the agent answers alone there", status.name))
         }));
         problems.extend(self.fast_fault.iter().cloned().chain(self.loader_problem()));

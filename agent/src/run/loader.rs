@@ -2,6 +2,7 @@
 //! nothing but its word on how things stand.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tracing::error;
@@ -18,6 +19,9 @@ use super::core::Core;
 /// What it means that the loader is given up.
 const GAVE_UP: &str = "loader: it ended too often in a row, and is not started again before the agent is or \
                        its configuration changes; the XDP program is not looked after";
+
+/// How often its word is looked for, by a thread that waits for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// The loader's process, if one is wanted.
 #[derive(Debug, Default)]
@@ -50,6 +54,15 @@ impl Loader {
         match self.job(config).and_then(|job| Ok((self.child()?, job))) {
             Ok((child, job)) => child.want(Some(job)),
             Err(fault) => error!("the loader cannot be started: {fault}; the agent answers alone"),
+        }
+    }
+
+    /// Waits until it has said how things stand, or will not before long; the thread does nothing else
+    /// meanwhile.
+    pub(super) fn wait_for_its_word(&self, within: Duration) {
+        let begun = Instant::now();
+        while is_awaited(&self.status.borrow()) && begun.elapsed() < within {
+            std::thread::sleep(LOOK_AGAIN);
         }
     }
 
@@ -95,7 +108,12 @@ impl Loader {
 /// Returns once the loader has said how things stand, or will not before long.
 pub async fn has_spoken(mut status: watch::Receiver<Status>) {
     // Who could tell is gone: nothing is to be waited for.
-    let _ended = status.wait_for(|status| status.state != State::Running || status.said.is_some()).await;
+    let _ended = status.wait_for(|status| !is_awaited(status)).await;
+}
+
+/// Whether its word is still to come.
+fn is_awaited(status: &Status) -> bool {
+    status.state == State::Running && status.said.is_none()
 }
 
 /// Tells those who watch a cluster when the loader is given up, as long as there is a core.
@@ -117,9 +135,12 @@ fn interfaces(config: &Config) -> Vec<String> {
 impl Core {
     /// Where the program is, by the kernel's own word, and why it is not elsewhere, by the loader's.
     pub(super) fn interfaces(&self) -> Vec<InterfaceStatus> {
-        let Some(fast) = &self.fast else { return Vec::new() };
+        if self.fast.is_none() && self.fast_fault.is_none() {
+            return Vec::new();
+        }
         let said = self.loader.said();
         let why = |name: &str| match &said {
+            _ if self.fast.is_none() => self.fast_fault.clone().unwrap_or_default(),
             Some(Report::Failed(why)) => why.clone(),
             Some(Report::Loaded { problems }) if problems.contains_key(name) => {
                 problems.get(name).cloned().unwrap_or_default()
@@ -127,7 +148,7 @@ impl Core {
             _ => "the XDP program is not attached yet".to_owned(),
         };
         let status = |name: String| {
-            let mode = fast.mode(&name);
+            let mode = self.fast.as_ref().and_then(|fast| fast.mode(&name));
             let problem = mode.is_none().then(|| why(&name));
             InterfaceStatus { attached: mode.is_some(), mode: mode.unwrap_or("off"), problem, name }
         };

@@ -2,6 +2,7 @@
 //! with a veth pair `server`–`client`.
 
 mod maps;
+mod moves;
 mod scene;
 
 use std::net::UdpSocket;

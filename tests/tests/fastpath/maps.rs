@@ -1,4 +1,4 @@
-//! The maps: entries written, suspended, carried over into a larger map, or left alone.
+//! The maps: entries written, suspended, or left alone.
 
 use xdhcpd::config::FastPathMode;
 use xdhcpd::fastpath::FastPathError;
@@ -89,54 +89,6 @@ fn a_full_map_and_a_template_too_many_are_said() {
 }
 
 #[test]
-fn a_larger_map_of_leases_takes_over_what_the_smaller_one_held() {
-    Scene::play("grow", |scene| {
-        let mut small = scene.start_for(100, FastPathMode::Auto);
-        assert_eq!(small.lease_capacity(), 1024);
-        for n in 0..300 {
-            small.put_lease(key(n), &lease(n)).unwrap();
-        }
-        drop(small);
-        let large = scene.start_for(3000, FastPathMode::Auto);
-        assert_eq!(large.lease_capacity(), 8192);
-        let mut leases = large.leases().unwrap();
-        leases.sort_by_key(|(key, _)| *key);
-        assert_eq!(leases, (0..300).map(|n| (key(n), lease(n))).collect::<Vec<_>>());
-        assert!(!scene.pins().join("LEASES_old").exists());
-        drop(large);
-        assert_eq!(scene.start_for(100, FastPathMode::Auto).lease_capacity(), 8192, "never smaller");
-    });
-}
-
-#[test]
-fn a_move_to_a_larger_map_that_was_cut_short_is_finished() {
-    Scene::play("cut", |scene| {
-        let mut first = scene.start_for(100, FastPathMode::Auto);
-        first.put_lease(key(1), &lease(1)).unwrap();
-        first.put_lease(key(2), &lease(2)).unwrap();
-        drop(first);
-        let pin = |name| scene.pins().join(name);
-        std::fs::hard_link(pin("LEASES"), pin("kept")).unwrap();
-        // Killed just after the old map was moved aside …
-        std::fs::rename(pin("LEASES"), pin("LEASES_old")).unwrap();
-        let mut second = scene.start_for(3000, FastPathMode::Auto);
-        assert_eq!(second.leases().unwrap().len(), 2);
-        // … or half-way through, when the new one has a newer entry already.
-        let newer = Lease { answered: 18, ..lease(1) };
-        second.put_lease(key(1), &newer).unwrap();
-        second.remove_lease(key(2)).unwrap();
-        drop(second);
-        std::fs::rename(pin("kept"), pin("LEASES_old")).unwrap();
-        let third = scene.start_for(100_000, FastPathMode::Auto);
-        assert_eq!(third.lease_capacity(), 8192, "one move at a time");
-        let mut leases = third.leases().unwrap();
-        leases.sort_by_key(|(key, _)| *key);
-        assert_eq!(leases, [(key(1), newer), (key(2), lease(2))]);
-        assert!(!pin("LEASES_old").exists());
-    });
-}
-
-#[test]
 fn maps_of_another_layout_are_left_alone_and_nothing_answers_from_them() {
     Scene::play("layout", |scene| {
         drop(scene.start(FastPathMode::Auto));
@@ -148,7 +100,6 @@ fn maps_of_another_layout_are_left_alone_and_nothing_answers_from_them() {
         let error = scene.try_start(100, &[("server", FastPathMode::Auto)]).err().expect("a foreign map");
         assert!(matches!(error, FastPathError::Layout { .. }), "{error}");
         assert!(error.to_string().contains("keys of SERVERS have 4 bytes"), "{error}");
-        assert!(error.to_string().contains("xdhcpd detach --name"), "{error}");
         assert!(!scene.pins().join("link-server").exists(), "the old program is off the wire");
         assert!(scene.pins().join("LEASES").exists(), "the maps stay");
     });

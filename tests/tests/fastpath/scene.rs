@@ -36,9 +36,10 @@ impl Both {
         addresses: u32,
         interfaces: &[(&str, FastPathMode)],
     ) -> Result<Self, FastPathError> {
-        let interfaces: Vec<_> = interfaces.iter().map(|(name, mode)| ((*name).to_owned(), *mode)).collect();
-        let maps = FastPath::open(agent, addresses)?;
-        Ok(Self { maps, program: Program::load(agent, log, &interfaces, Strangers::default())? })
+        let mut maps = FastPath::open(agent, addresses)?;
+        let program = load(agent, log, interfaces)?;
+        maps.end_move()?;
+        Ok(Self { maps, program })
     }
 
     pub fn status(&self) -> Vec<InterfaceStatus> {
@@ -48,6 +49,16 @@ impl Both {
     pub fn check(&mut self) -> Result<Vec<String>, FastPathError> {
         self.program.check()
     }
+}
+
+/// Loads the program and attaches it, as the loader does.
+pub fn load(
+    agent: &str,
+    log: KernelLog,
+    interfaces: &[(&str, FastPathMode)],
+) -> Result<Program, FastPathError> {
+    let interfaces: Vec<_> = interfaces.iter().map(|(name, mode)| ((*name).to_owned(), *mode)).collect();
+    Program::load(agent, log, &interfaces, Strangers::default())
 }
 
 impl Deref for Both {
