@@ -7,7 +7,8 @@
 //! runs, and [`detach`] takes everything away.
 //!
 //! Promises: dropping either handle changes nothing in the kernel, known clients are answered on.
-//! A [`Program`] takes the place of an older one on an attached interface without a gap. If the maps
+//! A [`Program`] takes the place of an older one on an attached interface without a gap, and so do
+//! larger maps, or those of another layout (`moving`; migrations are written in `formers`). If the maps
 //! cannot be opened, the links are removed: a program whose maps nobody can change must not answer.
 //!
 //! Never here: deciding what goes into a map.
