@@ -56,10 +56,13 @@ pub fn begin(
             break;
         }
     }
-    let entries = fast.leases()?;
+    let mut entries = fast.leases()?;
+    // As the table has them: a million are looked up there in a fraction of the time.
+    entries.sort_unstable_by_key(|(_, entry)| entry.ip);
     let (engine, fingerprint) = engine(fast, &entries, config, places)?;
-    remove_orphans(table, &engine, fast, &entries)?;
-    reconcile(table, &fast.leases()?, now);
+    let orphans = remove_orphans(table, &engine, fast, &entries)?;
+    entries.retain(|(key, _)| !orphans.contains(key));
+    reconcile(table, &entries, now);
     publish(fast, &engine, config, fingerprint)?;
     Ok(engine)
 }
@@ -191,26 +194,26 @@ pub fn keep_to_horizons(table: &mut Table, confirmed: &HashSet<Ipv4Addr>) {
     }
 }
 
-/// Takes entries away that no lease stands behind: of another client, network or wire.
+/// Takes entries away that no lease stands behind: of another client, network or wire. Their keys.
 fn remove_orphans(
     table: &Table,
     engine: &Engine,
     fast: &mut FastPath,
     entries: &[(LeaseKey, maps::Lease)],
-) -> Result<(), FastPathError> {
+) -> Result<HashSet<LeaseKey>, FastPathError> {
     let orphans = orphans(table, entries, |ip| engine.key_of(table, ip));
     if orphans.is_empty() {
-        return Ok(());
+        return Ok(orphans);
     }
     info!(entries = orphans.len(), "the kernel forgets entries without a lease");
     for key in &orphans {
         fast.suspend(*key)?;
     }
     fast.settle();
-    for key in orphans {
-        fast.remove_lease(key)?;
+    for key in &orphans {
+        fast.remove_lease(*key)?;
     }
-    Ok(())
+    Ok(orphans)
 }
 
 /// The entries that no lease stands behind. `key_of` gives the entry that an address has.
@@ -218,7 +221,7 @@ fn orphans(
     table: &Table,
     entries: &[(LeaseKey, maps::Lease)],
     key_of: impl Fn(Ipv4Addr) -> Option<LeaseKey>,
-) -> Vec<LeaseKey> {
+) -> HashSet<LeaseKey> {
     let has_lease = |key: &LeaseKey, entry: &maps::Lease| {
         let ip = Ipv4Addr::from(entry.ip);
         table.get(ip).is_some_and(|lease| lease.mac == key.mac && lease.state.occupies())

@@ -144,8 +144,8 @@ fn plain_date(value: &[u8]) -> Option<Date> {
 
 /// Seconds since 1970 of `YYYY/MM/DD` and `HH:MM:SS`.
 fn seconds(day: &[u8], hour: &[u8]) -> Option<i64> {
-    let [year, month, day] = three(day, '/')?;
-    let [hour, minute, second] = three(hour, ':')?;
+    let [year, month, day] = three(day, b'/')?;
+    let [hour, minute, second] = three(hour, b':')?;
     let small = |number: u16| u8::try_from(number).ok();
     let month = time::Month::try_from(small(month)?).ok()?;
     let date = time::Date::from_calendar_date(i32::from(year), month, small(day)?).ok()?;
@@ -155,11 +155,19 @@ fn seconds(day: &[u8], hour: &[u8]) -> Option<i64> {
 }
 
 /// Three numbers and nothing else.
-fn three(word: &[u8], between: char) -> Option<[u16; 3]> {
-    let mut parts = text(word)?.split(between).map(str::parse);
-    let mut next = || parts.next()?.ok();
-    let three = [next()?, next()?, next()?];
+fn three(word: &[u8], between: u8) -> Option<[u16; 3]> {
+    let mut parts = word.split(|byte| *byte == between).map(number);
+    let three = [parts.next()??, parts.next()??, parts.next()??];
     parts.next().is_none().then_some(three)
+}
+
+/// A number made of digits alone. A million leases have twenty million of these.
+fn number(digits: &[u8]) -> Option<u16> {
+    let add = |sum: u16, digit: &u8| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        sum.checked_mul(10)?.checked_add(digit.into())
+    };
+    (!digits.is_empty()).then(|| digits.iter().try_fold(0, add))?
 }
 
 /// `state NAME;`
