@@ -7,12 +7,17 @@ pub fn target() -> PathBuf {
     named_by("CARGO_TARGET_DIR").unwrap_or_else(|| workspace().join("target"))
 }
 
+/// The agent: that of a debug build, unless `XDHCPD_TEST_BINARY` names another.
+pub fn agent() -> PathBuf {
+    named_by("XDHCPD_TEST_BINARY").unwrap_or_else(|| target().join("debug/xdhcpd"))
+}
+
 /// The real parts that `cargo xtask real` built and fetched.
 pub fn real() -> PathBuf {
     named_by("XDHCPD_REAL").unwrap_or_else(|| target().join("real"))
 }
 
-/// The folder that a variable names, if it is set; a relative one counts from the workspace, as in
+/// The path that a variable names, if it is set; a relative one counts from the workspace, as in
 /// xtask.
 fn named_by(variable: &str) -> Option<PathBuf> {
     let set = std::env::var_os(variable).filter(|path| !path.is_empty())?;

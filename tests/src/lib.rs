@@ -12,6 +12,7 @@
 //! - [`perfdhcp`]: Kea's load generator, and what it reports
 //! - [`dhcpd`]: ISC's server, on a lease file of its own or of ours
 //! - [`bmc`]: a Redfish service, over HTTP or HTTPS
+//! - [`renewals`]: clients that renew all the time and miss no answer
 //! - [`storm`]: thousands of machines that boot at one time behind a relay
 //! - [`crowd`]: clients that keep a list of what was acknowledged to them
 //! - [`tap`], [`capture`]: frames on an interface, and tshark's judgement of them
@@ -60,6 +61,7 @@ pub mod process;
 pub mod program;
 pub mod random;
 pub mod relays;
+pub mod renewals;
 pub mod scene;
 pub mod segment;
 pub mod server;

@@ -35,7 +35,7 @@ impl Agent {
 
     /// The binary under test.
     pub fn binary() -> PathBuf {
-        built::target().join("debug/xdhcpd")
+        built::agent()
     }
 
     /// The status and the body of a GET of `path` at `address`, asked from where the agent is.

@@ -5,18 +5,17 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use xdhcpd::fastpath::Pinned;
 use xdhcpd_common::times::SECOND;
-use xdhcpd_tests::exchange::{self, address, message, renewal, reply_to};
+use xdhcpd_tests::exchange::{self, address, renewal};
 use xdhcpd_tests::former::{self, EARLIER, LATER};
-use xdhcpd_tests::netns::{NetNs, Pair, succeed};
+use xdhcpd_tests::netns::{Pair, succeed};
 use xdhcpd_tests::process::children;
 use xdhcpd_tests::random::Random;
-use xdhcpd_tests::scene::now;
+use xdhcpd_tests::renewals::{self, PATIENCE, Renewals, mac, while_clients_renew};
 use xdhcpd_tests::server::{self, Server};
 use xdhcpd_tests::skip;
 use xdhcpd_tests::tap::Tap;
@@ -31,21 +30,15 @@ const NETWORK: &str = "
     probe: false
 ";
 
-const SERVER: [u8; 4] = [10, 9, 0, 2];
-
 /// Nanoseconds of the lease time; and of what the agent's clock may be behind a request's, for it looks
 /// at the clock before it reads.
 const HOUR: u64 = 3600 * SECOND;
 
+const SERVER: [u8; 4] = [10, 9, 0, 2];
+
 /// Threads of clients that renew, and how many clients each is.
 const THREADS: u8 = 4;
 const EACH: u8 = 10;
-
-/// A client's pause between two renewals: at any moment some are on their way.
-const PAUSE: Duration = Duration::from_millis(1);
-
-/// A client sends again after four seconds (RFC 2131 §4.1): none may have to.
-const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Where health and metrics are, in the namespace.
 const HTTP: &str = "127.0.0.1:9167";
@@ -63,87 +56,6 @@ fn can_run() -> bool {
         skip::skipped(&test, "needs the XDP program: `cargo xtask build-ebpf` before the tests are built");
     }
     is_built
-}
-
-/// A client that has a lease.
-#[derive(Debug, Clone, Copy)]
-struct Client {
-    mac: [u8; 6],
-    ip: Ipv4Addr,
-}
-
-fn mac(thread: u8, client: u8) -> [u8; 6] {
-    [2, 0, 0, 0, thread, client]
-}
-
-/// Clients that got their leases, by thread.
-fn clients(pair: &Pair) -> Result<Vec<Vec<Client>>> {
-    let tap = Tap::open(&pair.client, "c0")?;
-    let obtain = |thread, client| {
-        let mac = mac(thread, client);
-        let [_, ack] = exchange::obtain(&tap, mac, |frame| frame)?;
-        Ok(Client { mac, ip: address(&ack) })
-    };
-    (1..=THREADS).map(|thread| (1..=EACH).map(|client| obtain(thread, client)).collect()).collect()
-}
-
-/// What became of the renewals of some clients.
-#[derive(Debug, Default)]
-struct Renewals {
-    acks: u64,
-    slowest: Duration,
-    /// When each client sent the last that was acknowledged, by the clock since boot.
-    last: Vec<(Client, u64)>,
-}
-
-/// Renews leases, one after the other, until it is to stop. Each request is sent once; one that is not
-/// acknowledged in time is an error.
-fn renew(namespace: &NetNs, clients: &[Client], stop: &AtomicBool) -> Result<Renewals> {
-    let tap = Tap::open(namespace, "c0")?;
-    let mut renewals =
-        Renewals { last: clients.iter().map(|client| (*client, 0)).collect(), ..Renewals::default() };
-    let mut number = 0;
-    while !stop.load(Ordering::Relaxed) {
-        for (client, last) in &mut renewals.last {
-            number += 1;
-            let frame = renewal(client.mac, client.ip, SERVER)
-                .with(|frame| frame.xid = number << 8 | u32::from(client.mac[4]));
-            let (begun, sent) = (Instant::now(), now());
-            tap.send(&frame.build())?;
-            let reply = reply_to(&tap, &frame, PATIENCE)?;
-            let reply = reply.with_context(|| format!("request {number} of {client:?} is not answered"))?;
-            ensure!(
-                reply.option(53) == Some(&[message::ACK]) && address(&reply) == client.ip,
-                "{client:?}: no ACK"
-            );
-            renewals.acks += 1;
-            renewals.slowest = renewals.slowest.max(begun.elapsed());
-            *last = sent;
-            std::thread::sleep(PAUSE);
-        }
-    }
-    Ok(renewals)
-}
-
-/// Does something while clients renew; what became of the renewals.
-fn while_clients_renew(
-    pair: &Pair,
-    clients: &[Vec<Client>],
-    work: impl FnOnce() -> Result<()>,
-) -> Result<Vec<Renewals>> {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let stop = &stop;
-        let threads: Vec<_> =
-            clients.iter().map(|some| scope.spawn(move || renew(&pair.client, some, stop))).collect();
-        let worked = work();
-        stop.store(true, Ordering::Relaxed);
-        let ended = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        let ended = ended.collect::<Result<Vec<_>>>()?;
-        worked.map(|()| ended)
-    })
 }
 
 /// The pinned link of the interface, as bpftool shows it: its id, and its program's.
@@ -186,7 +98,7 @@ fn an_upgrade_while_clients_renew_misses_no_answer_and_loses_no_entry() -> Resul
     }
     let pair = Pair::new()?;
     let mut server = Server::start(&pair.server, NETWORK)?;
-    let clients = clients(&pair)?;
+    let clients = renewals::clients(&pair, SERVER, THREADS, EACH)?;
     server.stop("TERM")?;
     let before = server.answered()?;
     former::take_over(&server.pins(), EARLIER)?;
@@ -226,7 +138,7 @@ fn an_upgrade_that_is_killed_at_any_moment_is_gone_on_with() -> Result<()> {
     }
     let pair = Pair::new()?;
     let mut server = Server::start(&pair.server, NETWORK)?;
-    let clients = clients(&pair)?;
+    let clients = renewals::clients(&pair, SERVER, THREADS, EACH)?;
     let mut luck = Random::new(SEED);
     // From a moment before other maps are there to one after the program is exchanged.
     let moments = ["LEASES_new", "LEASES_old", "program_new", "program"].map(|name| server.pins().join(name));
@@ -317,7 +229,7 @@ fn a_network_that_grows_while_clients_renew_misses_no_answer() -> Result<()> {
     }
     let pair = Pair::new()?;
     let server = Server::start(&pair.server, NETWORK)?;
-    let clients = clients(&pair)?;
+    let clients = renewals::clients(&pair, SERVER, THREADS, EACH)?;
     let (id, program) = link(&server)?;
     let more = "
   - name: rack2
