@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use xdhcpd::fastpath::FastPath;
+use xdhcpd_common::maps;
 use xdhcpd_tests::capture::Capture;
 use xdhcpd_tests::clients::{self, Program};
 use xdhcpd_tests::exchange::{self, address, from_client, message};
 use xdhcpd_tests::netns::{Pair, succeed};
-use xdhcpd_tests::server::{Agent, Server};
+use xdhcpd_tests::server::{Agent, Answered, Server};
 use xdhcpd_tests::skip;
 use xdhcpd_tests::tap::Tap;
 use xdhcpd_tests::wait::{SOON, until_true};
@@ -80,6 +82,40 @@ fn a_known_client_is_answered_while_the_agent_is_stopped() -> Result<()> {
 #[test]
 fn a_known_client_is_answered_after_the_agent_was_killed() -> Result<()> {
     the_kernel_answers_without_an_agent("KILL")
+}
+
+/// An agent writes a later horizon to its disk, then to the kernel's map; it may be killed in between.
+#[test]
+fn a_horizon_that_is_on_disk_alone_is_the_kernels_after_the_next_start() -> Result<()> {
+    if !skip::is_root(&skip::this_test()) {
+        return Ok(());
+    }
+    let pair = Pair::new()?;
+    let mut server = Server::start(&pair.server, NETWORK)?;
+    let tap = Tap::open(&pair.client, "c0")?;
+    exchange::obtain(&tap, ONE, |frame| frame)?;
+    let until = server.lease(FIRST)?["durableUntil"].clone();
+    server.stop("KILL")?;
+    let horizon = change_entry(&server, |entry| entry.horizon = entry.expires)?;
+
+    server.restart(&pair.server)?;
+    assert_eq!(server.lease(FIRST)?["durableUntil"], until);
+    let before = server.answered()?;
+    exchange::obtain(&tap, ONE, |frame| frame)?;
+    assert_eq!(server.answered()?.since(before), Answered { kernel: (1, 1), agent: (0, 0) });
+    server.stop("KILL")?;
+    assert_eq!(change_entry(&server, |_| ())?, horizon);
+    Ok(())
+}
+
+/// Changes the kernel's only entry; the horizon that it had.
+fn change_entry(server: &Server, change: impl FnOnce(&mut maps::Lease)) -> Result<u64> {
+    let mut fast = FastPath::open(server.name(), 1)?;
+    let (key, mut entry) = fast.leases()?.pop().context("there is an entry")?;
+    let horizon = entry.horizon;
+    change(&mut entry);
+    fast.put_lease(key, &entry)?;
+    Ok(horizon)
 }
 
 #[test]

@@ -36,11 +36,14 @@ mod strangers;
 mod sys;
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use aya::maps::{Map, MapData, RingBuf};
 use xdhcpd_common::counters::Counters;
 use xdhcpd_common::maps::{Event, Lease, LeaseKey, Server, Template, Wire};
+
+use crate::clock::Moment;
 
 pub use error::FastPathError;
 pub use load::is_built;
@@ -153,6 +156,19 @@ impl FastPath {
     /// Reads a lease.
     pub fn lease(&self, key: LeaseKey) -> Result<Option<Lease>, FastPathError> {
         self.maps.leases().get(key)
+    }
+
+    /// Lets the kernel renew an address up to a later horizon, now that it is on disk.
+    ///
+    /// A renewal by the kernel between the reading and the writing is set back by this, until its event
+    /// is read and [`FastPath::keep_renewal`] puts it right.
+    pub fn extend_lease(&mut self, key: LeaseKey, ip: Ipv4Addr, until: Moment) -> Result<(), FastPathError> {
+        match self.lease(key)? {
+            Some(entry) if entry.ip == ip.octets() && entry.horizon < until.0 => {
+                self.put_lease(key, &Lease { horizon: until.0, ..entry })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes an entry answer nothing from now on; returns what it was, or none when there is no

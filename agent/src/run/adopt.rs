@@ -63,6 +63,7 @@ pub fn begin(
     let orphans = remove_orphans(table, &engine, fast, &entries)?;
     entries.retain(|(key, _)| !orphans.contains(key));
     reconcile(table, &entries, now);
+    extend(fast, table, &entries)?;
     publish(fast, &engine, config, fingerprint)?;
     Ok(engine)
 }
@@ -177,6 +178,23 @@ fn take_over_all(table: &mut Table, entries: &[(LeaseKey, maps::Lease)], now: Mo
             ip
         })
         .collect()
+}
+
+/// Lets the kernel renew as far as the disk allows: the last agent may have come to its end between
+/// writing there and here, and nothing would be written again until that horizon is near.
+fn extend(
+    fast: &mut FastPath,
+    table: &Table,
+    entries: &[(LeaseKey, maps::Lease)],
+) -> Result<(), FastPathError> {
+    for (key, entry) in entries {
+        let ip = Ipv4Addr::from(entry.ip);
+        let on_disk = table.get(ip).map(|lease| lease.durable_until);
+        if let Some(until) = on_disk.filter(|until| until.0 > entry.horizon) {
+            fast.extend_lease(*key, ip, until)?;
+        }
+    }
+    Ok(())
 }
 
 /// Leases that no entry vouches for run up to their horizon: the kernel may have renewed them so far.

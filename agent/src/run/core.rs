@@ -5,13 +5,12 @@
 //! one turn: read all there is (bounded), decide, and carry it out as a batch (`batch`).
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use xdhcpd_common::maps::{self, Event, EventKind, LeaseKey};
+use xdhcpd_common::maps::{Event, EventKind};
 
 use crate::clock::{Moment, Now};
 use crate::config::Config;
@@ -19,7 +18,7 @@ use crate::control::Question;
 use crate::engine::probes::{MOST, ProbeCounts};
 use crate::engine::served::Place;
 use crate::engine::{Engine, KernelChange, Note, Outcome};
-use crate::fastpath::{FastPath, FastPathError};
+use crate::fastpath::FastPath;
 use crate::lease::{Journal, Table};
 
 use super::adopt;
@@ -346,7 +345,7 @@ impl Core {
         }
         for (ip, until) in &batch.writes {
             let key = self.engine.key_of(&self.table, *ip);
-            faults.extend(key.and_then(|key| extend(fast, key, *ip, *until).err()));
+            faults.extend(key.and_then(|key| fast.extend_lease(key, *ip, *until).err()));
         }
         for fault in faults {
             if self.quiet.may_say("fast path", "") {
@@ -378,19 +377,6 @@ impl Core {
             }
             Err(fault) => warn!("{fault}"),
         }
-    }
-}
-
-/// Lets the kernel renew up to a later horizon, now that it is on disk.
-///
-/// A renewal by the kernel between the reading and the writing is set back by this, until its event
-/// is read and [`FastPath::keep_renewal`] puts it right.
-fn extend(fast: &mut FastPath, key: LeaseKey, ip: Ipv4Addr, until: Moment) -> Result<(), FastPathError> {
-    match fast.lease(key)? {
-        Some(entry) if entry.ip == ip.octets() && entry.horizon < until.0 => {
-            fast.put_lease(key, &maps::Lease { horizon: until.0, ..entry })
-        }
-        _ => Ok(()),
     }
 }
 
