@@ -4,6 +4,8 @@
 //! word `lease` at the beginning of a line always begins a new entry, as both dhcpd and xdhcpd
 //! write them.
 
+use std::borrow::Cow;
+
 /// One token, with its bytes as they stand in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token<'a> {
@@ -104,14 +106,6 @@ impl<'a> Lexer<'a> {
         Ok(token)
     }
 
-    /// The offset of the next line that begins an entry, or the end of the file.
-    pub(super) fn next_entry(&self, after: usize) -> usize {
-        const BEGINS: &[u8] = b"\nlease ";
-        let rest = self.bytes.get(after..).unwrap_or_default();
-        let found = rest.windows(BEGINS.len()).position(|window| window == BEGINS);
-        found.map_or(self.bytes.len(), |offset| after.saturating_add(offset).saturating_add(1))
-    }
-
     /// Goes behind the word `lease`, if that is what comes next.
     pub(super) fn entry_keyword(&mut self) -> Option<()> {
         self.skip_blank();
@@ -172,6 +166,14 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// The offset of the next line that begins an entry, or the end of the file.
+pub(super) fn next_entry(bytes: &[u8], after: usize) -> usize {
+    const BEGINS: &[u8] = b"\nlease ";
+    let rest = bytes.get(after..).unwrap_or_default();
+    let found = rest.windows(BEGINS.len()).position(|window| window == BEGINS);
+    found.map_or(bytes.len(), |offset| after.saturating_add(offset).saturating_add(1))
+}
+
 /// Whether a byte may stand outside of quotes, in a word.
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b';' | b'{' | b'}' | b'"' | b'#')
@@ -179,7 +181,10 @@ fn is_word(byte: u8) -> bool {
 
 /// The bytes that a quoted string stands for: `\ooo`, `\xhh`, `\t`, `\n`, `\r`, `\b`, and a
 /// backslash before anything else is that (dhcpd's read_string).
-pub(super) fn unescape(content: &[u8]) -> Vec<u8> {
+pub(super) fn unescape(content: &[u8]) -> Cow<'_, [u8]> {
+    if !content.contains(&b'\\') {
+        return content.into();
+    }
     let mut bytes = Vec::with_capacity(content.len());
     let mut rest = content;
     while let Some((&first, after)) = rest.split_first() {
@@ -204,7 +209,7 @@ pub(super) fn unescape(content: &[u8]) -> Vec<u8> {
         bytes.push(byte);
         rest = rest.get(length..).unwrap_or_default();
     }
-    bytes
+    bytes.into()
 }
 
 /// The number that some digits begin with, modulo 256, and how many digits it has.

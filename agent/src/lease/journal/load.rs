@@ -5,16 +5,15 @@
 //! address stays out of use for [`DAMAGE_HOLD`], because nobody knows to whom and for how long it was
 //! promised.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::time::Duration;
 
 use super::format::BootId;
-use super::lexer::{Fault, Lexer, What};
+use super::lexer::{Fault, Lexer, What, next_entry};
 use super::lines::Lines;
 use super::parse::{Date, Item, Statements, header, item};
+use super::parts;
 use crate::clock::{Moment, Now};
 use crate::lease::{AnsweredBy, Lease, State};
 
@@ -36,9 +35,9 @@ pub(super) enum OnDisk {
 }
 
 /// What a file says.
-#[derive(Debug, Default)]
+#[derive(Debug, PartialEq, Eq, Default)]
 pub(super) struct Read {
-    /// The leases, in no order.
+    /// The leases, in the order of their addresses.
     pub(super) leases: Vec<Lease>,
     /// Well-formed entries for addresses.
     pub(super) entries: usize,
@@ -78,28 +77,57 @@ struct Found {
     wall_end: i64,
 }
 
-/// The last entry for each address. The index is apart from the entries, since a growing hash
-/// table of entries would copy, and for a while keep twice, all of them.
+/// The last entry for each address, and some of those before it.
 #[derive(Default)]
 struct LastByAddress {
     entries: Vec<Found>,
-    places: HashMap<Ipv4Addr, usize>,
+    /// How many may be there before those that do not count are looked for.
+    bound: usize,
 }
 
 impl LastByAddress {
+    /// Fewer entries are not worth a search.
+    const LEAST: usize = 4096;
+
     /// Puts an entry in place of the address's former one.
     fn put(&mut self, found: Found) {
-        match self.places.entry(found.lease.ip) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(self.entries.len());
-                self.entries.push(found);
-            }
-            Entry::Occupied(place) => {
-                if let Some(former) = self.entries.get_mut(*place.get()) {
-                    *former = found;
-                }
-            }
+        if self.entries.len() >= self.bound.max(Self::LEAST) {
+            self.drop_former();
+            self.bound = self.entries.len().saturating_mul(2);
         }
+        self.entries.push(found);
+    }
+
+    /// Leaves the last entry for each address, in the order of addresses.
+    fn drop_former(&mut self) {
+        // Stable: the last one stays the last. A file that was written anew is in order already.
+        self.entries.sort_by_key(|found| found.lease.ip);
+        self.entries.dedup_by(|later, earlier| {
+            let same = later.lease.ip == earlier.lease.ip;
+            if same {
+                std::mem::swap(later, earlier);
+            }
+            same
+        });
+    }
+}
+
+/// What a part of a file says.
+#[derive(Default)]
+struct Part {
+    found: LastByAddress,
+    /// The rest, without the leases.
+    read: Read,
+}
+
+impl Part {
+    /// Adds what the part behind this one says.
+    fn add(&mut self, next: Self) {
+        self.found.entries.extend(next.found.entries);
+        self.read.entries = self.read.entries.saturating_add(next.read.entries);
+        self.read.others.extend(next.read.others);
+        self.read.damage.extend(next.read.damage);
+        self.read.torn = self.read.torn.or(next.read.torn);
     }
 }
 
@@ -107,15 +135,44 @@ impl LastByAddress {
 ///
 /// Zeros at the end are blocks that a file system had made room for when the power went.
 pub(super) fn read(bytes: &[u8], now: Now, boot: Option<&BootId>, on_disk: OnDisk) -> Read {
-    let mut read = Read::default();
+    read_in_parts(bytes, parts::worth(bytes.len()), now, boot, on_disk)
+}
+
+/// Reads a whole file in at most so many parts.
+pub(super) fn read_in_parts(
+    bytes: &[u8],
+    parts: usize,
+    now: Now,
+    boot: Option<&BootId>,
+    on_disk: OnDisk,
+) -> Read {
     let whole = bytes.len();
     let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
     let bytes = bytes.get(..written).unwrap_or_default();
-    let mut found = LastByAddress::default();
+    let parts = parts::cut(bytes, parts);
+    let mut all = parts::each(&parts, |part| read_part(bytes, part, now, boot, on_disk)).into_iter();
+    let mut first = all.next().unwrap_or_default();
+    all.for_each(|next| first.add(next));
+    first.found.drop_former();
+    let Part { found, mut read } = first;
+    if written < whole && read.torn.is_none() {
+        read.torn = Some(Torn { begin: written, line: Lines::new(bytes).of(written) });
+    }
+    read.leases = in_order(found.entries);
+    read
+}
+
+/// Reads the entries that begin in a part of a file.
+fn read_part(bytes: &[u8], part: Range<usize>, now: Now, boot: Option<&BootId>, on_disk: OnDisk) -> Part {
+    let Part { mut found, mut read } = Part::default();
     let mut lexer = Lexer::new(bytes);
+    lexer.go_to(part.start);
     let mut lines = Lines::new(bytes);
     while lexer.skip_blank() {
         let begin = lexer.at();
+        if begin >= part.end {
+            break;
+        }
         let fault = match item(&mut lexer) {
             None => break,
             Some(Ok(Item::Other)) => {
@@ -132,7 +189,7 @@ pub(super) fn read(bytes: &[u8], now: Now, boot: Option<&BootId>, on_disk: OnDis
             },
             Some(Err(fault)) => fault,
         };
-        let end = lexer.next_entry(begin);
+        let end = next_entry(bytes, begin);
         if fault.what == What::End && end == bytes.len() {
             read.torn = Some(Torn { begin, line: lines.of(begin) });
             break;
@@ -145,11 +202,8 @@ pub(super) fn read(bytes: &[u8], now: Now, boot: Option<&BootId>, on_disk: OnDis
         read.damage.push(Damage { range: begin..end, line: lines.of(fault.at), what: fault.what, ip });
         lexer.go_to(end);
     }
-    if written < whole && read.torn.is_none() {
-        read.torn = Some(Torn { begin: written, line: lines.of(written) });
-    }
-    read.leases = in_order(found.entries);
-    read
+    found.drop_former();
+    Part { found, read }
 }
 
 /// The lease of an entry; none: it does not say when it ends.
@@ -178,8 +232,8 @@ fn lease(
     let lease = Lease {
         ip,
         mac: said.mac.unwrap_or_default(),
-        client_id: said.uid.map(Vec::into_boxed_slice),
-        host_name: said.host_name.and_then(|name| String::from_utf8(name).ok()).map(String::into_boxed_str),
+        client_id: said.uid.as_deref().map(Into::into),
+        host_name: said.host_name.as_deref().and_then(|name| std::str::from_utf8(name).ok()).map(Into::into),
         state,
         starts,
         expires,
@@ -250,19 +304,14 @@ fn held_back(ip: Ipv4Addr, now: Now) -> Found {
 /// The leases; those that were free before this boot keep their order by the first nanoseconds
 /// of it, so that the one free for longest still is.
 fn in_order(mut found: Vec<Found>) -> Vec<Lease> {
-    found.sort_unstable_by_key(|found| (found.lease.expires, found.wall_end, found.lease.ip));
-    let rank = 1u64..;
-    found
-        .into_iter()
-        .zip(rank)
-        .map(|(found, rank)| {
-            let mut lease = found.lease;
-            if !lease.state.occupies() && lease.expires == BEFORE_BOOT {
-                (lease.expires, lease.durable_until) = (Moment(rank), Moment(rank));
-            }
-            lease
-        })
-        .collect()
+    let free_before =
+        |found: &&mut Found| !found.lease.state.occupies() && found.lease.expires == BEFORE_BOOT;
+    let mut before: Vec<&mut Found> = found.iter_mut().filter(free_before).collect();
+    before.sort_unstable_by_key(|found| (found.wall_end, found.lease.ip));
+    for (found, rank) in before.into_iter().zip(1..) {
+        (found.lease.expires, found.lease.durable_until) = (Moment(rank), Moment(rank));
+    }
+    found.into_iter().map(|found| found.lease).collect()
 }
 
 /// What wall times before boot become.

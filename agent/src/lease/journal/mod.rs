@@ -26,6 +26,7 @@ mod lines;
 mod load;
 mod lock;
 mod parse;
+mod parts;
 mod peek;
 mod proof;
 #[cfg(test)]

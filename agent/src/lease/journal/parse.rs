@@ -3,6 +3,7 @@
 //! What dhcpd writes and we do not need (host and failover declarations, `on` blocks, DDNS names,
 //! the relay's options) is skipped as long as it is well-formed. Dates stay dates here.
 
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
 use super::lexer::{Fault, Lexer, Token, What, unescape};
@@ -26,8 +27,8 @@ pub(super) struct Statements<'a> {
     pub(super) cltt: Option<Date>,
     pub(super) binding: Option<State>,
     pub(super) mac: Option<[u8; 6]>,
-    pub(super) uid: Option<Vec<u8>>,
-    pub(super) host_name: Option<Vec<u8>>,
+    pub(super) uid: Option<Cow<'a, [u8]>>,
+    pub(super) host_name: Option<Cow<'a, [u8]>>,
     /// `set xdhcpd-state`.
     pub(super) state: Option<State>,
     /// `set xdhcpd-written`: `cltt` and `ends` of the entry that our statements belong to.
@@ -192,21 +193,30 @@ fn binding(lexer: &mut Lexer<'_>) -> Result<State, Fault> {
 fn hardware(lexer: &mut Lexer<'_>) -> Result<Option<[u8; 6]>, Fault> {
     let wrong = lexer.fault(What::Expected("`hardware`, its kind and bytes in hex"));
     let kind = word(lexer, wrong)?;
-    let bytes = match lexer.token()? {
+    let word = match lexer.token()? {
         Token::Semicolon => return Ok(None),
-        Token::Word(word) => hex(word).ok_or(wrong)?,
+        Token::Word(word) => word,
         Token::Quoted(_) | Token::Open | Token::Close => return Err(wrong),
     };
+    let mut mac = [0; 6];
+    let mut count = 0_usize;
+    for byte in hex(word) {
+        let byte = byte.ok_or(wrong)?;
+        if let Some(place) = mac.get_mut(count) {
+            *place = byte;
+        }
+        count = count.saturating_add(1);
+    }
     end(lexer)?;
-    Ok(bytes.try_into().ok().filter(|_| kind == b"ethernet"))
+    Ok((kind == b"ethernet" && count == mac.len()).then_some(mac))
 }
 
 /// A quoted string, or bytes in hex with colons.
-fn data(lexer: &mut Lexer<'_>) -> Result<Vec<u8>, Fault> {
+fn data<'a>(lexer: &mut Lexer<'a>) -> Result<Cow<'a, [u8]>, Fault> {
     let wrong = lexer.fault(What::Expected("a quoted string or bytes in hex"));
     let data = match lexer.token()? {
         Token::Quoted(content) => unescape(content),
-        Token::Word(word) => hex(word).ok_or(wrong)?,
+        Token::Word(word) => hex(word).collect::<Option<Vec<u8>>>().ok_or(wrong)?.into(),
         Token::Semicolon | Token::Open | Token::Close => return Err(wrong),
     };
     end(lexer).map(|()| data)
@@ -280,8 +290,12 @@ fn text(word: &[u8]) -> Option<&str> {
     std::str::from_utf8(word).ok()
 }
 
-/// Bytes in hex between colons, one or two digits each.
-fn hex(word: &[u8]) -> Option<Vec<u8>> {
-    let byte = |digits: &str| u8::from_str_radix(digits, 16).ok().filter(|_| digits.len() <= 2);
-    text(word)?.split(':').map(byte).collect()
+/// Bytes in hex between colons, one or two digits each; none: something else stands there.
+fn hex(word: &[u8]) -> impl Iterator<Item = Option<u8>> + '_ {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    word.split(|byte| *byte == b':').map(move |digits| match digits {
+        [low] => digit(low),
+        [high, low] => Some((digit(high)? << 4) | digit(low)?),
+        _ => None,
+    })
 }

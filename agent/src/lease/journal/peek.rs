@@ -8,7 +8,7 @@ use super::{BootId, Disk as _, OsDisk, path_in};
 use crate::clock::Now;
 use crate::lease::Lease;
 
-/// What the lease file of the agent of this name says, in no order; nothing where there is none.
+/// What the lease file of the agent of this name says, each address once; nothing where there is none.
 ///
 /// For showing to people alone: the file may change at any moment, and nothing is promised of what
 /// it said. Entries that cannot be read are left out.

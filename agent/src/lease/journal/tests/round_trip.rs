@@ -27,8 +27,8 @@ prop_compose! {
         let mut lease = Lease {
             ip: Ipv4Addr::from_bits(host),
             mac,
-            client_id: client_id.map(Vec::into_boxed_slice),
-            host_name: host_name.map(String::into_boxed_str),
+            client_id: client_id.map(|id| id.as_slice().into()),
+            host_name: host_name.map(Into::into),
             state,
             starts,
             expires,
@@ -47,6 +47,10 @@ fn written(leases: &[Lease]) -> String {
         format::entry(&mut text, lease, lease.durable_until, NOW, boot().as_ref());
     }
     text
+}
+
+fn in_parts(bytes: &[u8], parts: usize) -> load::Read {
+    load::read_in_parts(bytes, parts, NOW, boot().as_ref(), OnDisk::All)
 }
 
 proptest! {
@@ -73,7 +77,29 @@ proptest! {
             "on expiry ", "\0",
         ]), 0..60)
     ) {
-        let _ = load::read(words.concat().as_bytes(), NOW, boot().as_ref(), OnDisk::All);
+        let text = words.concat();
+        prop_assert_eq!(in_parts(text.as_bytes(), 4), in_parts(text.as_bytes(), 1));
+    }
+
+    #[test]
+    fn a_file_says_in_parts_what_it_says_whole(
+        leases in prop::collection::vec((0..4u32, lease()), 0..16),
+        harm in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(&b"\0\n\"};l#x"[..])), 0..4),
+        cut in any::<prop::sample::Index>(),
+        is_cut in any::<bool>(),
+        parts in 2..8usize,
+    ) {
+        let leases: Vec<Lease> =
+            leases.into_iter().map(|(ip, lease)| Lease { ip: Ipv4Addr::from_bits(ip), ..lease }).collect();
+        let mut bytes = written(&leases).into_bytes();
+        for (at, byte) in harm {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if is_cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        prop_assert_eq!(in_parts(&bytes, parts), in_parts(&bytes, 1));
     }
 
     #[test]
