@@ -131,8 +131,7 @@ fn a_lease_takes_at_most_150_bytes_of_the_table_and_a_file_is_read_back_whole() 
     let (_, loaded) = Journal::open(folder.path(), "default", Now::read()).unwrap();
     println!("{count} read in {:?}", begin.elapsed());
     let begin = Instant::now();
-    let mut again = Table::new(&config());
-    again.load(loaded);
+    let again = Table::load(&config(), loaded);
     println!("{count} put into a table in {:?}", begin.elapsed());
     let used = |table: &Table| table.counts(NetworkId(0)).used;
     assert_eq!((used(&again), used(&table)), (u64::from(count), u64::from(count)));

@@ -1,5 +1,4 @@
-//! Reading a hash map whole, thousands of entries in one system call: a million leases are read in a
-//! tenth of the time that asking for each takes.
+//! Reading a hash map whole, thousands of entries in one system call.
 //!
 //! Keys and values are bytes here, because a map of an older version has others than ours.
 

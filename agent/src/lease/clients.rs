@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::net::Ipv4Addr;
 
 use super::{ClientKey, Lease, NetworkId};
@@ -18,9 +18,32 @@ pub(super) struct Clients {
     /// The key of the hash, so that no client can choose its hash.
     hasher: RandomState,
     /// The first address with this hash: nearly always the only one.
-    first: HashMap<u32, Ipv4Addr>,
+    first: HashMap<u32, Ipv4Addr, Hashed>,
     /// Further addresses with the same hash; never an empty list.
-    more: HashMap<u32, Vec<Ipv4Addr>>,
+    more: HashMap<u32, Vec<Ipv4Addr>, Hashed>,
+}
+
+/// Maps whose keys are good hashes already: each stands for itself.
+type Hashed = BuildHasherDefault<AsItIs>;
+
+/// A hash that is the number it is made of, in both halves: a map takes a few bits from either end.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (u64::from(number) << 32) | u64::from(number);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// A client, as the index knows it.
@@ -69,6 +92,11 @@ impl<'a> From<&'a ClientKey> for KeyRef<'a> {
 }
 
 impl Clients {
+    /// Makes room for as many clients at once.
+    pub(super) fn reserve(&mut self, clients: usize) {
+        self.first.reserve(clients);
+    }
+
     /// The hash of a client on a network.
     #[expect(clippy::cast_possible_truncation, reason = "half of a good hash is a good hash")]
     pub(super) fn hash(&self, network: NetworkId, key: KeyRef<'_>) -> ClientHash {

@@ -15,6 +15,12 @@ pub(super) struct Timeline {
 /// with the same order. A million leases have a million of these.
 type Entry = [u32; 3];
 
+impl FromIterator<(Moment, Ipv4Addr)> for Timeline {
+    fn from_iter<I: IntoIterator<Item = (Moment, Ipv4Addr)>>(pairs: I) -> Self {
+        Self { entries: pairs.into_iter().map(|(moment, ip)| entry(moment, ip)).collect() }
+    }
+}
+
 impl Timeline {
     /// Adds an address at a moment.
     pub(super) fn insert(&mut self, moment: Moment, ip: Ipv4Addr) {

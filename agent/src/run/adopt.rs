@@ -57,13 +57,14 @@ pub fn begin(
         }
     }
     let mut entries = fast.leases()?;
-    // As the table has them: a million are looked up there in a fraction of the time.
+    // As the table has them, which are looked up there, and they here.
     entries.sort_unstable_by_key(|(_, entry)| entry.ip);
     let (engine, fingerprint) = engine(fast, &entries, config, places)?;
     let orphans = remove_orphans(table, &engine, fast, &entries)?;
     entries.retain(|(key, _)| !orphans.contains(key));
-    reconcile(table, &entries, now);
-    extend(fast, table, &entries)?;
+    for (key, ip, until) in reconcile(table, &entries, now) {
+        fast.extend_lease(key, ip, until)?;
+    }
     publish(fast, &engine, config, fingerprint)?;
     Ok(engine)
 }
@@ -161,55 +162,46 @@ pub fn publish(
 }
 
 /// Brings table and map together at the start: what the kernel promised while nobody looked is
-/// taken over, and what it may have promised is kept until the horizon.
-fn reconcile(table: &mut Table, entries: &[(LeaseKey, maps::Lease)], now: Now) {
-    let confirmed = take_over_all(table, entries, now.moment);
-    keep_to_horizons(table, &confirmed);
-    info!(leases = table.leases().count(), in_kernel = confirmed.len(), "leases taken over");
-}
-
-/// Takes over every lease that the kernel answers for; their addresses.
-fn take_over_all(table: &mut Table, entries: &[(LeaseKey, maps::Lease)], now: Moment) -> HashSet<Ipv4Addr> {
-    let answering = entries.iter().filter(|(_, entry)| entry.state != LeaseState::SUSPENDED);
-    answering
-        .map(|(_, entry)| {
-            let ip = Ipv4Addr::from(entry.ip);
-            take_over(table, ip, entry, now);
-            ip
-        })
-        .collect()
-}
-
-/// Lets the kernel renew as far as the disk allows: the last agent may have come to its end between
-/// writing there and here, and nothing would be written again until that horizon is near.
-fn extend(
-    fast: &mut FastPath,
-    table: &Table,
+/// taken over, and what it may have promised is kept until the horizon. `entries`: each with its lease,
+/// in the order of addresses.
+///
+/// The entries that are to be let renew up to a later horizon: the last agent may have come to its end
+/// between writing that to the disk and here, and nothing would be written again until it is near.
+fn reconcile(
+    table: &mut Table,
     entries: &[(LeaseKey, maps::Lease)],
-) -> Result<(), FastPathError> {
-    for (key, entry) in entries {
-        let ip = Ipv4Addr::from(entry.ip);
-        let on_disk = table.get(ip).map(|lease| lease.durable_until);
-        if let Some(until) = on_disk.filter(|until| until.0 > entry.horizon) {
-            fast.extend_lease(*key, ip, until)?;
+    now: Now,
+) -> Vec<(LeaseKey, Ipv4Addr, Moment)> {
+    let mut behind = Vec::new();
+    let answering = |(_, entry): &&(LeaseKey, maps::Lease)| entry.state != LeaseState::SUSPENDED;
+    table.revise(|lease| {
+        let found = entries.binary_search_by_key(&lease.ip.octets(), |(_, entry)| entry.ip);
+        let entry = found.ok().and_then(|at| entries.get(at)).filter(answering);
+        match entry {
+            Some((key, entry)) => {
+                if entry.horizon < lease.durable_until.0 {
+                    behind.push((*key, lease.ip, lease.durable_until));
+                }
+                take_over(lease, entry, now.moment)
+            }
+            None => to_horizon(lease),
         }
-    }
-    Ok(())
+    });
+    let in_kernel = entries.iter().filter(answering).count();
+    info!(leases = table.len(), in_kernel, "leases taken over");
+    behind
 }
 
-/// Leases that no entry vouches for run up to their horizon: the kernel may have renewed them so far.
-pub fn keep_to_horizons(table: &mut Table, confirmed: &HashSet<Ipv4Addr>) {
-    let unconfirmed: Vec<Lease> = table
-        .leases()
-        .filter(|lease| {
-            matches!(lease.state, State::Offered | State::Bound) && !confirmed.contains(&lease.ip)
-        })
-        .cloned()
-        .collect();
-    for lease in unconfirmed {
-        let expires = lease.expires.max(lease.durable_until);
-        table.put(Lease { state: State::Bound, expires, ..lease });
-    }
+/// Without a kernel that says what it promised, every lease runs up to its horizon.
+pub fn keep_to_horizons(table: &mut Table) {
+    table.revise(to_horizon);
+}
+
+/// A lease that no entry vouches for, up to its horizon: the kernel may have renewed it so far.
+fn to_horizon(lease: &Lease) -> Option<Lease> {
+    let expires = lease.expires.max(lease.durable_until);
+    let may_be_bound = matches!(lease.state, State::Offered | State::Bound);
+    may_be_bound.then(|| Lease { state: State::Bound, expires, ..lease.clone() })
 }
 
 /// Takes entries away that no lease stands behind: of another client, network or wire. Their keys.
@@ -249,17 +241,19 @@ fn orphans(
 }
 
 /// What the kernel promised while nobody looked. What the agent promised and wrote stays promised.
-fn take_over(table: &mut Table, ip: Ipv4Addr, entry: &maps::Lease, now: Moment) {
-    let Some(lease) = table.get(ip).filter(|lease| lease.state != State::Declined).cloned() else { return };
+fn take_over(lease: &Lease, entry: &maps::Lease, now: Moment) -> Option<Lease> {
+    if lease.state == State::Declined {
+        return None;
+    }
     let bound = entry.state == LeaseState::BOUND || lease.state == State::Bound;
-    table.put(Lease {
+    Some(Lease {
         state: if bound { State::Bound } else { State::Offered },
         starts: if lease.starts == Moment::NEVER { now } else { lease.starts },
         expires: Moment(entry.expires).max(lease.expires),
         taken: lease.taken || entry.state == LeaseState::BOUND,
         answered_by: if entry.answered == 0 { lease.answered_by } else { AnsweredBy::Kernel },
-        ..lease
-    });
+        ..lease.clone()
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! It sleeps until a frame, an event of the kernel, a question or a deadline is there, then takes
 //! one turn: read all there is (bounded), decide, and carry it out as a batch (`batch`).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -116,7 +116,7 @@ impl Core {
                 }
             }
         }
-        adopt::keep_to_horizons(&mut self.table, &HashSet::new());
+        adopt::keep_to_horizons(&mut self.table);
         Ok(())
     }
 

@@ -277,8 +277,7 @@ fn build_core(
 ) -> Result<Core> {
     let Prepared { config, places } = prepared;
     let fault = loaded.fault.take();
-    let mut table = Table::new(&config);
-    table.load(loaded);
+    let mut table = Table::load(&config, loaded);
     if outlets.leases.is_some() {
         table.note_changes();
     }

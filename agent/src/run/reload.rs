@@ -3,7 +3,7 @@
 //! What fails leaves everything as it was: [`prepare_config`] does all that can fail for the operator's
 //! sake before the core hears of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use tokio::sync::oneshot;
@@ -122,7 +122,7 @@ impl Core {
         self.publish(&config, &places);
         if had_fast_path && self.fast.is_none() {
             // The last that the kernel did is not known.
-            adopt::keep_to_horizons(&mut self.table, &HashSet::new());
+            adopt::keep_to_horizons(&mut self.table);
         }
         let keep: Vec<u32> = places.iter().map(|place| place.wire.interface).collect();
         self.links.retain(|index| keep.contains(&index));

@@ -84,9 +84,7 @@ fn what_is_kept_and_what_was_let_go_survive_restarts_and_compactions() {
     let now = Now::read();
     let begin = || {
         let (journal, loaded) = Journal::open(folder.path(), "keeping", now).unwrap();
-        let mut table = Table::new(&keeping(true));
-        table.load(loaded);
-        (journal, table)
+        (journal, Table::load(&keeping(true), loaded))
     };
     let (mut journal, mut table) = begin();
     table.put(lease("10.0.0.5", 1, State::Bound, 1, 100));

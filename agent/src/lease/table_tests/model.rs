@@ -25,6 +25,8 @@ pub(super) enum Step {
         length: u8,
     },
     LetGo(u8),
+    /// Offers and leases are bound, and end this much later at the earliest.
+    Revise(u8),
     /// Whether the network keeps addresses from now on.
     Reconfigure(bool),
 }
@@ -42,6 +44,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => host.clone().prop_map(Step::Forget),
         1 => host.clone().prop_map(Step::LetGo),
         2 => (host, client, 0u8..20).prop_map(|(host, client, length)| Step::Renew { host, client, length }),
+        1 => (0u8..20).prop_map(Step::Revise),
         1 => any::<bool>().prop_map(Step::Reconfigure),
     ]
 }
@@ -170,6 +173,18 @@ pub(super) fn apply(step: &Step, now: u64, table: &mut Table, model: &mut Model)
                 freed(lease, State::Expired);
             });
             assert_eq!(table.let_go(host(number), at), had.is_some());
+        }
+        Step::Revise(length) => {
+            let until = Moment(now + u64::from(length));
+            let word = |lease: &Lease| {
+                let expires = lease.expires.max(until);
+                let is_meant = matches!(lease.state, State::Offered | State::Bound);
+                is_meant.then(|| Lease { state: State::Bound, expires, ..lease.clone() })
+            };
+            table.revise(word);
+            for lease in model.leases.values_mut() {
+                *lease = word(lease).unwrap_or_else(|| lease.clone());
+            }
         }
         Step::Reconfigure(keeps) => {
             let mut config = model_config();

@@ -62,8 +62,7 @@ impl Life {
     fn begin() -> Self {
         let disk = BadDisk::default();
         let (journal, loaded) = Journal::open_on(disk.clone(), path(), boot(), NOW).unwrap();
-        let mut table = Table::new(&config());
-        table.load(loaded);
+        let table = Table::load(&config(), loaded);
         let mut life = Self {
             now: NOW,
             random: Random(64),
@@ -290,9 +289,7 @@ impl Place {
                 opened => break opened.unwrap(),
             }
         };
-        let mut table = Table::new(&config());
-        table.load(loaded);
-        (journal, table)
+        (journal, Table::load(&config(), loaded))
     }
 }
 

@@ -19,11 +19,9 @@ fn found(host: u8, client: u8, active: bool) -> Found {
 fn started(config: &Config, disk: &BadDisk, all: &[Found]) -> (Table, Table) {
     let (mut journal, mut loaded) = open(disk);
     rebuild(config, &mut journal, &mut loaded, all, NOW).unwrap();
-    let (mut table, mut again) = (Table::new(config), Table::new(config));
-    table.load(loaded);
     // What was not fsynced is gone.
-    again.load(open(&disk.crash(|_| 0, true)).1);
-    (table, again)
+    let again = open(&disk.crash(|_| 0, true)).1;
+    (Table::load(config, loaded), Table::load(config, again))
 }
 
 #[test]
