@@ -11,6 +11,7 @@ mod journal;
 mod pool;
 mod rebuild;
 mod records;
+mod short;
 mod table;
 #[cfg(test)]
 mod table_tests;
@@ -27,6 +28,7 @@ pub use journal::{
 };
 pub use pool::Counts;
 pub use rebuild::{Found, rebuild};
+pub use short::{Short, ShortText};
 pub use table::{MAX_DUE, Table};
 
 /// A network's place in [`crate::config::Config::networks`].
@@ -41,9 +43,9 @@ pub struct Lease {
     /// chaddr.
     pub mac: [u8; 6],
     /// Option 61 as last sent.
-    pub client_id: Option<Box<[u8]>>,
+    pub client_id: Option<Short>,
     /// Option 12 as last sent, cleaned of what no host name has.
-    pub host_name: Option<Box<str>>,
+    pub host_name: Option<ShortText>,
     /// What it is now.
     pub state: State,
     /// When the present state began.

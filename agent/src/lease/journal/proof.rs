@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::{JournalError, Note};
 use crate::clock::Moment;
-use crate::lease::Lease;
+use crate::lease::{Lease, Short};
 
 /// What one append has made durable: it was written and fsynced before this value existed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,7 +22,7 @@ pub struct Promise {
     /// The horizon on disk.
     pub until: Moment,
     mac: [u8; 6],
-    client_id: Option<Box<[u8]>>,
+    client_id: Option<Short>,
 }
 
 impl Promise {
@@ -84,7 +84,7 @@ impl Loaded {
         self.leases.extend(leases.iter().zip(&synced.promises).filter_map(durable));
     }
 
-    /// The leases, in no order.
+    /// The leases, each address once.
     pub fn leases(&self) -> &[Lease] {
         &self.leases
     }

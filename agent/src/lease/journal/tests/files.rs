@@ -156,7 +156,7 @@ fn dhcpd_loads_what_we_write() {
     let (mut journal, _) = Journal::open(folder.path(), "ours", NOW).unwrap();
     for (host, state) in (100..).zip(State::ALL) {
         let mut lease = Lease { ip: Ipv4Addr::new(10, 9, 0, host), state, ..bound(host) };
-        lease.client_id = Some((0..=254).collect());
+        lease.client_id = Some((0..=254).collect::<Vec<u8>>().as_slice().into());
         lease.host_name = Some("\"}; ö {".into());
         lease.expires = if host == 101 { Moment::FOREVER } else { lease.expires };
         let _ = journal.append(&[(&lease, lease.expires)], NOW).unwrap();
