@@ -14,7 +14,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use aya::{Ebpf, EbpfLoader};
 use xdhcpd_common::counters::Counters;
-use xdhcpd_common::maps::{Lease, LeaseKey, PROGRAM_COUNTERS, Server, Template, Wire};
+use xdhcpd_common::maps::{CARRIED_COUNTERS, Lease, LeaseKey, PROGRAM_COUNTERS, Server, Template, Wire};
 
 use crate::program::{self, Raw};
 
@@ -109,7 +109,11 @@ fn copy_maps(pins: &Path, ebpf: &mut Ebpf) -> Result<()> {
     }
     let counters: PerCpuArray<_, Raw<Counters>> = pinned(pins, "COUNTERS")?.try_into()?;
     let mut others: PerCpuArray<_, Raw<Counters>> = map(ebpf, "COUNTERS")?.try_into()?;
-    Ok(others.set(PROGRAM_COUNTERS, counters.get(&PROGRAM_COUNTERS, 0)?, 0)?)
+    // What that version had itself carried over as well.
+    for index in [PROGRAM_COUNTERS, CARRIED_COUNTERS] {
+        others.set(index, counters.get(&index, 0)?, 0)?;
+    }
+    Ok(())
 }
 
 fn pinned(pins: &Path, name: &str) -> Result<Map> {
