@@ -13,7 +13,7 @@ use aya::programs::Xdp;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use aya::{Ebpf, EbpfLoader};
-use xdhcpd_common::counters::Counters;
+use xdhcpd_common::counters::{Counter, Counters};
 use xdhcpd_common::maps::{CARRIED_COUNTERS, Lease, LeaseKey, PROGRAM_COUNTERS, Server, Template, Wire};
 
 use crate::program::{self, Raw};
@@ -77,6 +77,17 @@ pub fn put_lease(pin: &Path, key: LeaseKey, lease: &Lease) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How many frames a pinned map of counters says were not DHCP, of either version.
+pub fn not_dhcp(pin: &Path) -> Result<u64> {
+    let map = Map::from_map_data(MapData::from_pin(pin)?)?;
+    let counters: PerCpuArray<_, Raw<Counters>> = map.try_into()?;
+    let mut sum = 0;
+    for index in [PROGRAM_COUNTERS, CARRIED_COUNTERS] {
+        sum += counters.get(&index, 0)?.iter().map(|Raw(each)| each.get(Counter::NotDhcp)).sum::<u64>();
+    }
+    Ok(sum)
 }
 
 /// The value that a lease has in the other version.

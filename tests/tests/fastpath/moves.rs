@@ -9,6 +9,7 @@ use xdhcpd::fastpath::FastPath;
 use xdhcpd_common::counters::Counter;
 use xdhcpd_common::maps::{Lease, LeaseKey, LeaseState};
 use xdhcpd_tests::former::{self, EARLIER};
+use xdhcpd_tests::wait::{SOON, until_true};
 
 use super::scene::*;
 
@@ -122,12 +123,26 @@ fn maps_are_exchanged_under_a_program_that_goes_on_and_its_last_changes_are_carr
 fn counters_go_on_from_one_layout_to_the_next_and_the_one_after() {
     Scene::play("counts", |scene| {
         let mut seen = 0;
-        for _ in 0..3 {
-            let both = scene.start(FastPathMode::Auto);
-            let carried = passed(&both.counters().unwrap());
+        for version in 0..3 {
+            let mut maps = FastPath::open(&scene.agent, FEW).unwrap();
+            let begun = passed(&maps.counters().unwrap());
+            assert!(begun >= seen, "{begun} after {seen}");
+            if version > 0 {
+                // The old program is still there, and counts.
+                let old = pin(scene, "COUNTERS", "_old");
+                until_true("a frame that the old program counts", SOON, || {
+                    send_frame();
+                    Ok(former::not_dhcp(&old)? > seen)
+                })
+                .unwrap();
+                seen = former::not_dhcp(&old).unwrap();
+            }
+            let program = attach(scene);
+            maps.end_move().unwrap();
+            let carried = passed(&maps.counters().unwrap());
             assert!(carried >= seen, "{carried} after {seen}");
-            assert!(frames_are_counted(|| both.counters().unwrap()));
-            drop(both);
+            assert!(frames_are_counted(|| maps.counters().unwrap()));
+            drop((maps, program));
             seen = xdhcpd::fastpath::Pinned::open(&scene.agent)
                 .unwrap()
                 .unwrap()
