@@ -42,7 +42,7 @@ const FIRST: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 0);
 const READY_WITHIN: Duration = Duration::from_secs(3);
 
 /// The most memory for a lease, of the agent and of the kernel's map together.
-const BYTES_A_LEASE: u64 = 450;
+const BYTES_A_LEASE: u64 = 400;
 
 /// What the kernel allocates for an entry of `LEASES`: a header of 48 bytes, key, value and a pointer
 /// come out of the cache for 192; and the table itself has 16 for each entry it has room for.
