@@ -154,7 +154,7 @@ impl Table {
 
     /// Says of every served lease what `word` has to say anew, as [`Self::put`] would of each. Costs
     /// O(n log n), however few are changed.
-    pub fn revise(&mut self, word: impl Fn(&Lease) -> Option<Lease>) {
+    pub fn revise(&mut self, mut word: impl FnMut(&Lease) -> Option<Lease>) {
         let mut others = Vec::new();
         // Its memory is the new one's then.
         self.ends = Timeline::default();
