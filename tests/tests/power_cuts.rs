@@ -20,6 +20,7 @@ use xdhcpd_tests::netns::{NetNs, succeed};
 use xdhcpd_tests::random::Random;
 use xdhcpd_tests::server::Agent;
 use xdhcpd_tests::tap::Tap;
+use xdhcpd_tests::wait::until_true;
 use xdhcpd_tests::{http, skip};
 
 const CONFIG: &str = "
@@ -146,7 +147,13 @@ fn an_agent_whose_power_is_cut_again_and_again_keeps_all_that_it_acknowledged() 
         };
         println!("cut {cut}: {busy} more, {:?}; {known} came back; {:?}", crowd.acks(), began.elapsed());
     }
-    // Not all of it was the agent's own doing: the kernel renews what is on disk by itself.
+    // Not all of it was the agent's own doing: the kernel renews what is on disk by itself, once the
+    // program has been verified there.
+    until_true(
+        "the program to be in place",
+        LIMIT,
+        || Ok(rack.get("/stats")?["kernel"]["attached"] == true),
+    )?;
     crowd.mill_about(u32::from(CLIENTS), LIMIT)?;
     let stats = rack.get("/stats")?;
     assert!(stats["kernel"]["answered"]["ack"].as_u64() > Some(0), "{stats}");
