@@ -13,6 +13,7 @@
 //! - [`server`]: the slow path's sockets and gate; [`fastpath`]: the kernel's side of things
 //! - [`endpoint`]: whether a BMC answers at an address, and what it says of its machine
 //! - [`engine`]: what a request means: (table, request, now) → reply and effects, and no more
+//! - [`claims`]: what of it may be promised where several agents share networks
 //! - [`lease`]: the table, and the journal, which alone knows what is on disk
 //! - [`config`]: a value that exists is valid
 //! - [`clock`]: boot time, in which leases run, and wall time, in which people speak
@@ -21,6 +22,7 @@
 //! [`server::gate`] makes a request of it or says why not, the [`engine::Engine`] decides, and the
 //! core of [`run`] carries that out: journal, then the kernel's map, then the reply.
 
+pub mod claims;
 pub mod cli;
 pub mod clock;
 pub mod conditions;

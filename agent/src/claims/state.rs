@@ -1,0 +1,399 @@
+//! One agent's state: what it has read, what it counts on, and what it may promise by that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::clock::Clock;
+use super::held::Held;
+use super::others::Terms;
+use super::published::{AgentId, Block, BlockId, Slot, Term};
+use super::rules::{Rule, Rules};
+use super::times::{At, Bounds, FOREVER, Span};
+use super::wants::Wants;
+use crate::lease::ClientKey;
+
+/// The protocol as one agent runs it.
+#[derive(Debug)]
+pub struct Claims {
+    pub(super) me: AgentId,
+    pub(super) bounds: Bounds,
+    pub(super) rules: Rules,
+    pub(super) wants: Wants,
+    pub(super) clock: Clock,
+    /// Counts what is asked for: tells what was asked before something was known.
+    pub(super) turn: u64,
+    pub(super) copies: Copies,
+    pub(super) held: BTreeMap<Ipv4Addr, Held>,
+    /// Addresses that the kernel does not answer for, since nothing was promised for them again.
+    pub(super) silent: BTreeSet<Ipv4Addr>,
+    /// Bindings that have come to their end.
+    pub(super) ended: BTreeMap<Ipv4Addr, Ended>,
+    /// Since when each binding is as it is.
+    pub(super) since: BTreeMap<Ipv4Addr, Since>,
+    pub(super) terms: Option<Terms>,
+    pub(super) asking: Asking,
+}
+
+/// What is on disk before a request that follows from it is sent. What is read or acknowledged
+/// since may be lost: it only ever allows more.
+#[derive(Debug, Clone, Default)]
+pub struct Copies {
+    /// Our term, as it was last seen; none: nobody has looked yet.
+    pub(super) term: Option<Term>,
+    /// Our term, as it is being written, or may be.
+    pub(super) term_in_flight: Option<Term>,
+    /// What we count on of it.
+    pub(super) granted: Option<Granted>,
+    /// Every block there is.
+    pub(super) blocks: BTreeMap<BlockId, Known>,
+}
+
+/// A block as it was last seen, and as it may be.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    pub(super) copy: Arc<Block>,
+    /// What we wrote, and do not know the end of.
+    pub(super) in_flight: Option<Arc<Block>>,
+}
+
+/// A term that counts.
+#[derive(Debug, Clone)]
+pub(super) struct Granted {
+    pub(super) incarnation: u64,
+    pub(super) until: At,
+    pub(super) longest: Span,
+    /// The turn in which it was granted.
+    pub(super) turn: u64,
+    /// All blocks were read after that.
+    pub(super) has_read: bool,
+}
+
+/// A binding whose end is to be published.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) client: ClientKey,
+    pub(super) given_up: At,
+    pub(super) not_before: At,
+}
+
+/// When a binding became what it is.
+#[derive(Debug, Clone)]
+pub(super) struct Since {
+    pub(super) client: ClientKey,
+    /// Its mark's serial; 0: it has none.
+    pub(super) mark: u64,
+    pub(super) at: At,
+    pub(super) turn: u64,
+}
+
+/// What was asked for and is not answered yet.
+#[derive(Debug, Default)]
+pub(super) struct Asking {
+    pub(super) terms: Option<(At, u64)>,
+    pub(super) blocks: Option<u64>,
+    pub(super) term: bool,
+    pub(super) block: BTreeSet<BlockId>,
+}
+
+/// What may be promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// The horizon: nothing is decided from here on, by the agent or by its kernel.
+    pub until: At,
+    /// No lease is longer.
+    pub longest: Span,
+}
+
+impl Claims {
+    /// An agent that begins, with what is on its disk.
+    pub fn new(
+        me: AgentId,
+        bounds: Bounds,
+        wants: Wants,
+        copies: Copies,
+        held: BTreeMap<Ipv4Addr, Held>,
+        now: At,
+    ) -> Self {
+        let mut claims = Self {
+            me,
+            bounds,
+            rules: Rules::default(),
+            wants,
+            clock: Clock::default(),
+            turn: 0,
+            copies,
+            held: held.into_iter().map(|(ip, held)| (ip, held.recovered())).collect(),
+            silent: BTreeSet::new(),
+            ended: BTreeMap::new(),
+            since: BTreeMap::new(),
+            terms: None,
+            asking: Asking::default(),
+        };
+        // This process has not asked for anything yet.
+        if let Some(granted) = &mut claims.copies.granted {
+            granted.turn = 0;
+        }
+        let known: Vec<Arc<Block>> =
+            claims.copies.blocks.values().map(|known| Arc::clone(&known.copy)).collect();
+        for block in known {
+            claims.note_since(&block, now);
+        }
+        claims
+    }
+
+    /// Changes what is wanted.
+    pub fn want(&mut self, wants: Wants) {
+        self.wants = wants;
+    }
+
+    /// What must be on disk before a request is sent.
+    pub fn copies(&self) -> &Copies {
+        &self.copies
+    }
+
+    /// What must be on disk before an answer is sent.
+    pub fn held(&self) -> &BTreeMap<Ipv4Addr, Held> {
+        &self.held
+    }
+
+    /// What was found out about our clock.
+    pub fn judge_clock(&mut self, clock: Clock) {
+        if self.rules.keep(Rule::CheckedClock) {
+            self.clock = clock;
+        } else {
+            self.clock = Clock::Within;
+        }
+    }
+
+    /// The term that we may decide by now.
+    pub(super) fn standing(&self, now: At) -> Option<&Granted> {
+        self.copies.granted.as_ref().filter(|granted| {
+            self.clock != Clock::Off
+                && granted.has_read
+                && (now < granted.until || !self.rules.keep(Rule::DecideBeforeTheEnd))
+        })
+    }
+
+    /// What may be promised of an address to a client, at this moment; none: nothing.
+    pub fn allowance(&self, now: At, ip: Ipv4Addr, client: &ClientKey) -> Option<Allowance> {
+        let granted = self.standing(now)?;
+        let known = self.copies.blocks.get(&BlockId::of(ip))?;
+        let longest = match known.copy.slots.get(&ip)? {
+            Slot::Bound(binding) => {
+                let is_marked = binding.mark.is_some() && self.rules.keep(Rule::MarksSilence);
+                (binding.client == *client && !is_marked).then_some(binding.longest)?
+            }
+            Slot::Claimed { agent, incarnation } => {
+                let is_ours = self.is_ours(granted, agent, *incarnation);
+                let is_anothers = self.held.get(&ip).is_some_and(|held| held.client != *client);
+                (is_ours && !is_anothers && self.in_flight_allows(known, ip, Some(client)))
+                    .then_some(granted.longest)?
+            }
+        };
+        let until = if self.rules.keep(Rule::KernelHasTheHorizon) { granted.until } else { At(u64::MAX) };
+        let longest = if self.rules.keep(Rule::NoLongerThanPublished) { longest } else { FOREVER };
+        Some(Allowance { until, longest })
+    }
+
+    /// The addresses that may be given to clients that have none, at this moment.
+    pub fn free(&self, now: At) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        let granted = self.standing(now);
+        let blocks = granted
+            .into_iter()
+            .flat_map(|granted| self.copies.blocks.values().map(move |known| (granted, known)));
+        blocks.flat_map(move |(granted, known)| {
+            let is_free = move |(ip, slot): &(&Ipv4Addr, &Slot)| match slot {
+                Slot::Claimed { agent, incarnation } => {
+                    self.is_ours(granted, agent, *incarnation)
+                        && !self.held.contains_key(*ip)
+                        && self.in_flight_allows(known, **ip, None)
+                }
+                Slot::Bound(_) => false,
+            };
+            known.copy.slots.iter().filter(is_free).map(|(ip, _)| *ip)
+        })
+    }
+
+    /// Whether a client may be told that an address is not its own: not one that another agent may have
+    /// given to it without our knowing.
+    pub fn may_refuse(&self, now: At, ip: Ipv4Addr, client: &ClientKey) -> bool {
+        let slot = self.copies.blocks.get(&BlockId::of(ip)).and_then(|known| known.copy.slots.get(&ip));
+        self.standing(now).is_some()
+            && match slot {
+                None => true,
+                Some(Slot::Claimed { agent, .. }) => *agent == self.me,
+                Some(Slot::Bound(binding)) => binding.client != *client || binding.mark.is_some(),
+            }
+    }
+
+    pub(super) fn is_ours(&self, granted: &Granted, agent: &AgentId, incarnation: u64) -> bool {
+        *agent == self.me && (incarnation == granted.incarnation || !self.rules.keep(Rule::ClaimAnew))
+    }
+
+    /// Whether our own claim of an address stays one for this client, whatever becomes of a write that may
+    /// still be on its way.
+    fn in_flight_allows(&self, known: &Known, ip: Ipv4Addr, client: Option<&ClientKey>) -> bool {
+        let Some(block) = &known.in_flight else { return true };
+        if !self.rules.keep(Rule::NothingInFlight) {
+            return true;
+        }
+        match block.slots.get(&ip) {
+            Some(Slot::Claimed { agent, .. }) => *agent == self.me,
+            Some(Slot::Bound(binding)) => client == Some(&binding.client),
+            None => false,
+        }
+    }
+
+    /// An address is about to be promised to a client, as [`Self::allowance`] says it may. The answer
+    /// is sent once [`Self::held`] is on disk.
+    pub fn decided(&mut self, now: At, ip: Ipv4Addr, client: &ClientKey) {
+        let horizon = self.copies.granted.as_ref().map_or(At::NEVER, |granted| granted.until);
+        let held = Held::decided(client.clone(), self.held.get(&ip), now, horizon);
+        self.held.insert(ip, held);
+        self.silent.remove(&ip);
+        self.ended.remove(&ip);
+    }
+
+    /// That answer was sent, or the kernel sent one of its own; `now` was read afterwards.
+    pub fn sent(&mut self, now: At, ip: Ipv4Addr, client: &ClientKey, lease: Span) {
+        if self.held.get(&ip).is_none_or(|held| held.client != *client) {
+            self.decided(now, ip, client);
+        }
+        let bounds = self.bounds;
+        if let Some(held) = self.held.get_mut(&ip) {
+            held.sent(now, lease, &bounds);
+        }
+    }
+
+    /// The kernel renewed an address alone, at `at`.
+    pub fn renewed(&mut self, at: At, ip: Ipv4Addr, client: &ClientKey, lease: Span) {
+        self.decided(at, ip, client);
+        self.sent(at, ip, client, lease);
+    }
+
+    /// The kernel's maps outlived the process, and all that stands there has been told.
+    pub fn kernel_told(&mut self) {
+        self.held.values_mut().for_each(Held::told);
+    }
+
+    /// A client gave its address up (RELEASE, DECLINE), or an operator says that it is dead. The
+    /// address is to stay out of use until `not_before`.
+    ///
+    /// `at`: when that came to the machine, which can be long before it was read. The kernel has let go of
+    /// the address by then, and told what it did; where it was answered since, the client is back.
+    pub fn given_up(&mut self, at: At, ip: Ipv4Addr, client: &ClientKey, not_before: At) {
+        if let Some(held) = self.held.get(&ip).filter(|held| held.client == *client) {
+            if held.is_since(at) && self.rules.keep(Rule::BackSince) {
+                return;
+            }
+            self.held.remove(&ip);
+        }
+        self.ended.insert(ip, Ended { client: client.clone(), given_up: at, not_before });
+    }
+
+    /// The kernel has let go of an address, and all that it did before was told.
+    pub fn silenced(&mut self, ip: Ipv4Addr) {
+        self.silent.insert(ip);
+    }
+
+    /// A block was seen: in a watch, or in the answer to a write.
+    pub fn block_seen(&mut self, now: At, id: BlockId, block: Arc<Block>) {
+        let known = self.copies.blocks.entry(id).or_default();
+        if block.serial <= known.copy.serial && self.rules.keep(Rule::NoOlderCopies) {
+            return;
+        }
+        // What was made from an older serial is there now, or never will be.
+        if known.in_flight.as_ref().is_some_and(|written| written.serial <= block.serial) {
+            known.in_flight = None;
+        }
+        self.note_since(&block, now);
+        self.copies.blocks.entry(id).or_default().copy = block;
+    }
+
+    fn note_since(&mut self, block: &Block, now: At) {
+        for (ip, slot) in &block.slots {
+            let Slot::Bound(binding) = slot else { continue };
+            let mark = binding.mark.as_ref().map_or(0, |mark| mark.serial);
+            let is_same = |since: &Since| {
+                since.client == binding.client
+                    && (since.mark == mark
+                        || since.mark != 0 && mark != 0 && !self.rules.keep(Rule::MarksHaveNames))
+            };
+            if !self.since.get(ip).is_some_and(is_same) {
+                let client = binding.client.clone();
+                self.since.insert(*ip, Since { client, mark, at: now, turn: self.turn });
+            }
+        }
+    }
+
+    /// Our own term was seen: in the answer to a write, or among all.
+    pub(super) fn own_term_seen(&mut self, now: At, term: Term) {
+        let copies = &mut self.copies;
+        if copies.term.as_ref().is_some_and(|known| term.serial <= known.serial) {
+            return;
+        }
+        let written = copies.term_in_flight.take_if(|written| written.serial <= term.serial);
+        let Term { incarnation, until, longest, .. } = term;
+        let is_ours = written.as_ref() == Some(&term);
+        copies.term = Some(term);
+        if !is_ours {
+            return;
+        }
+        match &mut copies.granted {
+            Some(granted) if granted.incarnation == incarnation => {
+                if now < granted.until || !self.rules.keep(Rule::LateExtensionsDoNotCount) {
+                    granted.until = until;
+                    granted.longest = longest;
+                } else {
+                    copies.granted = None;
+                }
+            }
+            _ => {
+                copies.granted = Some(Granted {
+                    incarnation,
+                    until,
+                    longest,
+                    turn: self.turn,
+                    has_read: !self.rules.keep(Rule::ReadBeforeDeciding),
+                });
+            }
+        }
+    }
+
+    /// Every term, as asked for; none: that came to nothing.
+    pub fn terms_read(&mut self, now: At, terms: Option<BTreeMap<AgentId, Term>>) {
+        let Some((asked, turn)) = self.asking.terms.take() else { return };
+        let Some(of) = terms else { return };
+        self.own_term_seen(now, of.get(&self.me).cloned().unwrap_or_default());
+        self.terms = Some(Terms { asked, turn, of });
+    }
+
+    /// Every block, as asked for; none: that came to nothing.
+    pub fn blocks_read(&mut self, now: At, blocks: Option<Vec<(BlockId, Arc<Block>)>>) {
+        let Some(turn) = self.asking.blocks.take() else { return };
+        let Some(blocks) = blocks else { return };
+        for (id, block) in blocks {
+            self.block_seen(now, id, block);
+        }
+        if let Some(granted) = self.copies.granted.as_mut().filter(|granted| granted.turn < turn) {
+            granted.has_read = true;
+        }
+    }
+
+    /// Our term as it is after we wrote it, whether that took effect or not; none: nobody knows.
+    pub fn term_written(&mut self, now: At, term: Option<Term>) {
+        self.asking.term = false;
+        if let Some(term) = term {
+            self.own_term_seen(now, term);
+        }
+    }
+
+    /// A block as it is after we wrote it, whether that took effect or not; none: nobody knows.
+    pub fn block_written(&mut self, now: At, id: BlockId, block: Option<Arc<Block>>) {
+        self.asking.block.remove(&id);
+        if let Some(block) = block {
+            self.block_seen(now, id, block);
+        }
+    }
+}

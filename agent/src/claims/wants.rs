@@ -1,0 +1,64 @@
+//! What the configuration wants of the addresses. Nothing of it is needed for safety: agents may differ.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+
+use super::times::Span;
+use crate::lease::ClientKey;
+
+/// What an agent wants, by its configuration and its part.
+#[derive(Debug, Clone, Default)]
+pub struct Wants {
+    /// Where new clients get their addresses.
+    pub pools: Vec<Pool>,
+    /// Addresses that are fixed for a client, inside of a pool or not.
+    pub reserved: BTreeMap<Ipv4Addr, ClientKey>,
+    /// The longest lease that any client may ask for.
+    pub longest: Span,
+    /// Terms of others are not read more often than this for what only time or others can bring about.
+    pub read_again: Span,
+    /// How long a term is from its last extension; half of it is how long the API server may be away.
+    pub term: Span,
+}
+
+/// One network's addresses.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    /// Its ranges, in the order in which they are used.
+    pub ranges: Vec<RangeInclusive<Ipv4Addr>>,
+    /// How many free addresses are claimed ahead.
+    pub ahead: usize,
+}
+
+impl Pool {
+    /// Its addresses, in the order in which they are used.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        let bits = |range: &RangeInclusive<Ipv4Addr>| range.start().to_bits()..=range.end().to_bits();
+        self.ranges.iter().flat_map(bits).map(Ipv4Addr::from_bits)
+    }
+
+    fn contains(&self, ip: Ipv4Addr) -> bool {
+        self.ranges.iter().any(|range| range.contains(&ip))
+    }
+}
+
+impl Wants {
+    /// The term of an agent that answers: two days, so that it has at least one when the API server goes.
+    pub const LEADING: Span = 172_800_000;
+    /// The term of one that does not: twenty minutes. An address that is being taken back waits for one that
+    /// stands by and died no longer than for this and the leases it may have promised.
+    pub const STANDING_BY: Span = 1_200_000;
+    /// Terms are read once a second at the most: few objects, and only while an address waits for others.
+    pub const READ_AGAIN: Span = 1_000;
+
+    /// Whether an address may be given to any client.
+    pub(super) fn is_dynamic(&self, ip: Ipv4Addr) -> bool {
+        !self.reserved.contains_key(&ip) && self.pools.iter().any(|pool| pool.contains(ip))
+    }
+
+    /// Whether a client may have an address.
+    pub(super) fn entitles(&self, ip: Ipv4Addr, client: &ClientKey) -> bool {
+        self.reserved.get(&ip).map_or_else(|| self.is_dynamic(ip), |reserved| reserved == client)
+    }
+}
