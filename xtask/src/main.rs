@@ -7,6 +7,7 @@ mod build_ebpf;
 mod checklist;
 mod crds;
 mod fuzz;
+mod image;
 mod lab;
 mod lint;
 mod progress;
@@ -42,6 +43,8 @@ enum Command {
     Crds,
     /// A small network with the agent and a real client in it: who answers, and how fast
     Lab(lab::Arguments),
+    /// The image of a container: target/image/xdhcpd.tar, one static file and nothing else
+    Image,
     /// rustfmt, clippy and cargo-deny, over all there is
     Lint,
     /// The real parts that tests are run against, such as a Kubernetes API server
@@ -70,6 +73,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Build(arguments) => build::run(&workspace, &progress, &arguments)?,
         Command::Crds => crds::run(&workspace, &progress)?,
         Command::Lab(arguments) => lab::run(&workspace, &progress, &arguments)?,
+        Command::Image => image::run(&workspace, &progress)?,
         Command::Lint => lint::run(&workspace, &progress)?,
         Command::Real(arguments) => real::run(&workspace, &progress, &arguments)?,
         Command::Fuzz(arguments) => fuzz::run(&workspace, &progress, &arguments)?,

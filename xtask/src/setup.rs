@@ -19,6 +19,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 pub use self::packages::find;
+pub use self::toolchain::STATIC_TARGET;
 use crate::progress::Progress;
 use crate::workspace::Workspace;
 
@@ -43,6 +44,8 @@ enum Group {
     Lab,
     /// All tests
     Tests,
+    /// The image of a container
+    Image,
 }
 
 /// Sets up for the named groups.
@@ -54,6 +57,7 @@ pub fn run(workspace: &Workspace, progress: &Progress, arguments: &Arguments) ->
             Group::Lint => for_lint(workspace, progress).map(drop)?,
             Group::Lab => for_lab(workspace, progress)?,
             Group::Tests => for_tests(workspace, progress),
+            Group::Image => for_image(workspace, progress)?,
         }
     }
     progress.say(STEP, "done");
@@ -78,6 +82,12 @@ pub fn for_lint(workspace: &Workspace, progress: &Progress) -> Result<PathBuf> {
 pub fn for_lab(workspace: &Workspace, progress: &Progress) -> Result<()> {
     apt::install(workspace, progress, packages::LAB)?;
     bpffs::ensure(progress)
+}
+
+/// Makes sure that one static file can be built, and an image made of it.
+pub fn for_image(workspace: &Workspace, progress: &Progress) -> Result<()> {
+    toolchain::Toolchain::find(workspace)?.ensure(workspace, progress, toolchain::STATIC)?;
+    apt::install(workspace, progress, packages::IMAGE)
 }
 
 /// Gets what the tests use beside the program. What cannot be had is a warning: the tests that

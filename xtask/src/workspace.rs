@@ -54,6 +54,16 @@ impl Workspace {
         self.target.join(profile).join("xdhcpd")
     }
 
+    /// The agent as one static file, built for `target`.
+    pub fn static_agent(&self, target: &str) -> PathBuf {
+        self.target.join(target).join("release/xdhcpd")
+    }
+
+    /// Where the image of a container is made and left.
+    pub fn image(&self) -> PathBuf {
+        self.target.join("image")
+    }
+
     /// Where a tool of ours is installed; `name` carries its version.
     pub fn tool(&self, name: &str) -> PathBuf {
         self.target.join("tools").join(name)

@@ -55,6 +55,12 @@ pub const TESTS: &[Package] = &[
     package("strace", "strace", "has a disk fail, as a process sees it"),
 ];
 
+/// To make the image of a container.
+pub const IMAGE: &[Package] = &[
+    package("musl-tools", "musl-gcc", "a C compiler for what is linked statically"),
+    package("buildah", "buildah", "makes an image without a daemon"),
+];
+
 /// To build bpf-linker against LLVM `major`.
 pub fn to_build_the_linker(major: u32) -> Vec<Package> {
     let prefix = linker_prefix(major);

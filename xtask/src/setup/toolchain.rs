@@ -14,6 +14,8 @@ use crate::workspace::Workspace;
 /// A part of the toolchain that rustup installs.
 #[derive(Debug)]
 pub struct Component {
+    /// What rustup calls such a part.
+    kind: &'static str,
     name: &'static str,
     /// A file below the toolchain's own directory that is there when the component is.
     gives: &'static str,
@@ -22,6 +24,7 @@ pub struct Component {
 
 /// To build the XDP program.
 pub const BUILD: &[Component] = &[Component {
+    kind: "component",
     name: "rust-src",
     gives: "lib/rustlib/src/rust/library/core/Cargo.toml",
     why: "no `core` comes built for the BPF target",
@@ -29,9 +32,20 @@ pub const BUILD: &[Component] = &[Component {
 
 /// To lint.
 pub const LINT: &[Component] = &[
-    Component { name: "rustfmt", gives: "bin/cargo-fmt", why: "checks the formatting" },
-    Component { name: "clippy", gives: "bin/cargo-clippy", why: "lints" },
+    Component { kind: "component", name: "rustfmt", gives: "bin/cargo-fmt", why: "checks the formatting" },
+    Component { kind: "component", name: "clippy", gives: "bin/cargo-clippy", why: "lints" },
 ];
+
+/// To build one file that needs no library of the machine it runs on.
+pub const STATIC: &[Component] = &[Component {
+    kind: "target",
+    name: STATIC_TARGET,
+    gives: "lib/rustlib/x86_64-unknown-linux-musl/lib",
+    why: "an image holds one file, which is linked statically",
+}];
+
+/// The target of [`STATIC`].
+pub const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
 
 /// The toolchain that runs us.
 #[derive(Debug)]
@@ -67,13 +81,14 @@ impl Toolchain {
             progress.say(STEP, &format!("needs Rust's {}: {}", component.name, component.why));
             if find("rustup").is_none() {
                 bail!(
-                    "there is no rustup here; add {} to the toolchain in {}",
+                    "there is no rustup here; add the {} {} to the toolchain in {}",
+                    component.kind,
                     component.name,
                     self.sysroot.display()
                 );
             }
             let mut rustup = Command::new("rustup");
-            rustup.args(["component", "add", component.name]).current_dir(workspace.root());
+            rustup.args([component.kind, "add", component.name]).current_dir(workspace.root());
             progress.run_or_show(STEP, rustup, &workspace.log("setup"))?;
         }
         Ok(())
