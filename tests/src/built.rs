@@ -7,9 +7,11 @@ pub fn target() -> PathBuf {
     named_by("CARGO_TARGET_DIR").unwrap_or_else(|| workspace().join("target"))
 }
 
-/// The agent: that of a debug build, unless `XDHCPD_TEST_BINARY` names another.
+/// The agent that was built like ourselves (for tests a debug build, for the bench an optimised one), unless
+/// `XDHCPD_TEST_BINARY` names another.
 pub fn agent() -> PathBuf {
-    named_by("XDHCPD_TEST_BINARY").unwrap_or_else(|| target().join("debug/xdhcpd"))
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    named_by("XDHCPD_TEST_BINARY").unwrap_or_else(|| target().join(profile).join("xdhcpd"))
 }
 
 /// The real parts that `cargo xtask real` built and fetched.

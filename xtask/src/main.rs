@@ -2,6 +2,7 @@
 //!
 //! Every command does the set-up it needs, says what it installs and why, and does nothing twice.
 
+mod bench;
 mod build;
 mod build_ebpf;
 mod checklist;
@@ -53,6 +54,8 @@ enum Command {
     Test(test::Arguments),
     /// The acceptance checklist: each row, its tests on both sides, and whether they pass
     Checklist(checklist::Arguments),
+    /// It beside its peers on this machine: how fast, how large
+    Bench(bench::Arguments),
     /// Look for bytes that break a promise, for as long as you like (takes a nightly toolchain)
     Fuzz(fuzz::Arguments),
 }
@@ -76,6 +79,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Image => image::run(&workspace, &progress)?,
         Command::Lint => lint::run(&workspace, &progress)?,
         Command::Real(arguments) => real::run(&workspace, &progress, &arguments)?,
+        Command::Bench(arguments) => bench::run(&workspace, &progress, &arguments)?,
         Command::Fuzz(arguments) => fuzz::run(&workspace, &progress, &arguments)?,
         Command::Test(arguments) => return test::run(&workspace, &progress, &arguments),
         Command::Checklist(arguments) => {

@@ -90,6 +90,14 @@ pub fn for_image(workspace: &Workspace, progress: &Progress) -> Result<()> {
     apt::install(workspace, progress, packages::IMAGE)
 }
 
+/// Makes sure that a network can be laid out, and gets what is measured beside xdhcpd: what cannot be
+/// had is a warning, and left out of the report.
+pub fn for_bench(workspace: &Workspace, progress: &Progress) -> Result<()> {
+    for_lab(workspace, progress)?;
+    apt::install_what_there_is(workspace, progress, packages::PEERS);
+    Ok(())
+}
+
 /// Gets what the tests use beside the program. What cannot be had is a warning: the tests that
 /// need it skip themselves and say so.
 pub fn for_tests(workspace: &Workspace, progress: &Progress) {

@@ -79,6 +79,11 @@ impl Workspace {
         &self.real
     }
 
+    /// Where the bench writes its report.
+    pub fn bench(&self) -> PathBuf {
+        self.target.join("bench")
+    }
+
     /// Where fuzzing builds, and keeps what it finds.
     pub fn fuzz(&self) -> PathBuf {
         self.target.join("fuzz")

@@ -44,7 +44,7 @@ pub fn install(workspace: &Workspace, progress: &Progress, packages: &[Package])
 pub fn install_what_there_is(workspace: &Workspace, progress: &Progress, packages: &[Package]) {
     let missing = missing(progress, packages);
     if let Err(reason) = install_all_or_each(workspace, progress, &missing) {
-        progress.say(STEP, &format!("warning: some tests will be skipped: {reason:#}"));
+        progress.say(STEP, &format!("warning: what needs them will be left out: {reason:#}"));
     }
 }
 
@@ -60,8 +60,10 @@ fn install_all_or_each(workspace: &Workspace, progress: &Progress, missing: &[&P
     for package in missing {
         if !apt_install(workspace, progress, &[package])? {
             let name = &package.name;
-            progress
-                .say(STEP, &format!("warning: apt-get cannot install {name}: some tests will be skipped"));
+            progress.say(
+                STEP,
+                &format!("warning: apt-get cannot install {name}: what needs it will be left out"),
+            );
         }
     }
     Ok(())

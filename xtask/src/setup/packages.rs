@@ -61,6 +61,14 @@ pub const IMAGE: &[Package] = &[
     package("buildah", "buildah", "makes an image without a daemon"),
 ];
 
+/// To be measured beside xdhcpd, on top of [`LAB`].
+pub const PEERS: &[Package] = &[
+    package("kea-dhcp4-server", "kea-dhcp4", "a peer to measure: Kea"),
+    package("isc-dhcp-server", "dhcpd", "a peer to measure: ISC's"),
+    package("dnsmasq-base", "dnsmasq", "a peer to measure"),
+    package("kea-admin", "perfdhcp", "asks the peers"),
+];
+
 /// To build bpf-linker against LLVM `major`.
 pub fn to_build_the_linker(major: u32) -> Vec<Package> {
     let prefix = linker_prefix(major);
