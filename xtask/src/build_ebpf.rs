@@ -1,4 +1,5 @@
-//! `cargo xtask build-ebpf`: builds the XDP program into `target/ebpf/xdhcpd.o`.
+//! `cargo xtask build-ebpf`: builds the XDP program into `target/ebpf/xdhcpd.o`, and beside it what the
+//! bench compares it with.
 //!
 //! The stable toolchain does it: `RUSTC_BOOTSTRAP` lets it build `core` for the BPF target, and
 //! bpf-linker makes one object with BTF of what it emits.
@@ -15,8 +16,8 @@ use crate::workspace::Workspace;
 
 const STEP: &str = "program";
 const TARGET: &str = "bpfel-unknown-none";
-/// The binary of the `ebpf` crate.
-const BINARY: &str = "xdhcpd-ebpf";
+/// The binaries of the `ebpf` crate, and the objects that they become.
+const BINARIES: [(&str, &str); 2] = [("xdhcpd-ebpf", "xdhcpd.o"), ("bench", "bench.o")];
 
 /// Does the set-up and builds the program.
 pub fn run(workspace: &Workspace, progress: &Progress) -> Result<()> {
@@ -28,11 +29,13 @@ pub fn run(workspace: &Workspace, progress: &Progress) -> Result<()> {
 pub fn with_linker(workspace: &Workspace, progress: &Progress, linker: &Path) -> Result<()> {
     let build = cargo(workspace, "build", linker);
     progress.run_or_show(STEP, build, &workspace.log("build-ebpf"))?;
-    let built = workspace.ebpf_target().join(TARGET).join("release").join(BINARY);
-    let object = workspace.ebpf_object();
-    let changed = copy_if_changed(&built, &object)?;
-    let how = if changed { "built" } else { "unchanged" };
-    progress.say(STEP, &format!("{} ({how})", workspace.short(&object)));
+    let release = workspace.ebpf_target().join(TARGET).join("release");
+    for (binary, name) in BINARIES {
+        let object = workspace.ebpf_object(name);
+        let changed = copy_if_changed(&release.join(binary), &object)?;
+        let how = if changed { "built" } else { "unchanged" };
+        progress.say(STEP, &format!("{} ({how})", workspace.short(&object)));
+    }
     Ok(())
 }
 

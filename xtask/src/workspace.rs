@@ -39,9 +39,9 @@ impl Workspace {
         self.root.join("tests")
     }
 
-    /// Where the program's object is left for `agent/build.rs`, which knows the same place.
-    pub fn ebpf_object(&self) -> PathBuf {
-        self.target.join("ebpf/xdhcpd.o")
+    /// Where an object of the `ebpf` crate is left; `agent/build.rs` knows the place of the program's.
+    pub fn ebpf_object(&self, name: &str) -> PathBuf {
+        self.target.join("ebpf").join(name)
     }
 
     /// Cargo's own target directory for the program: other flags, so never shared.
