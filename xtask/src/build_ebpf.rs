@@ -56,7 +56,9 @@ pub fn cargo(workspace: &Workspace, what: &str, linker: &Path) -> Command {
 /// In cargo's encoded form, where a path may contain spaces.
 fn rust_flags(linker: &Path) -> String {
     let linker = format!("linker={}", linker.display());
-    ["-C", "debuginfo=2", "-C", "link-arg=--btf", "-C", &linker].join("\u{1f}")
+    // Addresses and MACs are bytes: without the feature they would be loaded one by one.
+    let words = "target-feature=+allows-misaligned-mem-access";
+    ["-C", "debuginfo=2", "-C", "link-arg=--btf", "-C", words, "-C", &linker].join("\u{1f}")
 }
 
 /// Copies unless the same bytes are there: a new time stamp would rebuild the agent. Gives
