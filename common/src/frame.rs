@@ -3,9 +3,6 @@
 //! The program reads packet memory and the agent a slice, through one trait: a [`Block`] is had by one
 //! check of its bounds, and its fields by offsets that are checked when this compiles.
 
-use crate::fingerprint;
-use crate::options::Span;
-
 /// Offsets in the Ethernet header, from the start of the frame.
 pub mod ethernet {
     /// Destination MAC.
@@ -136,12 +133,6 @@ pub trait Frame {
     #[inline(always)]
     fn forget(&self, value: u64) -> u64 {
         value
-    }
-
-    /// Adds an option to a fingerprint; `None` if it is not all there.
-    #[inline(always)]
-    fn fingerprint(&self, before: u64, code: u8, option: Span) -> Option<u64> {
-        fingerprint::add_option(self, before, code, option)
     }
 
     /// The last 8 of the `left` bytes that end before `end`, or all of them after zeros: how a

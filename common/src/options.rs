@@ -219,7 +219,7 @@ impl Walk {
             return Ok(());
         }
         let before = if purpose == purpose::ASK { self.ask } else { fingerprint::NONE };
-        let mixed = frame.forget(frame.fingerprint(before, code, span).ok_or(Counter::Options)?);
+        let mixed = frame.forget(fingerprint::add_option(frame, before, code, span).ok_or(Counter::Options)?);
         match purpose {
             purpose::ASK => self.ask = mixed,
             purpose::CLIENT_ID => self.client_id = mixed,

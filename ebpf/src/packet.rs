@@ -1,19 +1,17 @@
 //! The frame in packet memory: reads and writes, each with one check of its bounds.
 
 use core::arch::asm;
+use core::marker::PhantomData;
 
 use aya_ebpf::programs::XdpContext;
 use xdhcpd_common::frame::{Block, Frame, LONGEST};
-use xdhcpd_common::options::Span;
-
-use crate::stages;
 
 /// A frame in packet memory; good until the next resize.
 pub(crate) struct Packet<'a> {
     data: usize,
     data_end: usize,
     forgotten: *mut u64,
-    ctx: &'a XdpContext,
+    context: PhantomData<&'a XdpContext>,
 }
 
 impl<'a> Packet<'a> {
@@ -33,7 +31,7 @@ impl<'a> Packet<'a> {
 
     #[inline(always)]
     fn over(ctx: &'a XdpContext, forgotten: *mut u64) -> Self {
-        Self { data: ctx.data(), data_end: ctx.data_end(), forgotten, ctx }
+        Self { data: ctx.data(), data_end: ctx.data_end(), forgotten, context: PhantomData }
     }
 
     /// A length or offset, forgotten.
@@ -108,11 +106,6 @@ impl Frame for Packet<'_> {
         let start = self.bounded::<N>(at)?;
         // SAFETY: in bounds as just checked, and nobody writes packet memory while it is read.
         Some(Block::new(unsafe { &*(start as *const [u8; N]) }))
-    }
-
-    #[inline(always)]
-    fn fingerprint(&self, before: u64, code: u8, option: Span) -> Option<u64> {
-        stages::fingerprint(self.ctx, before, code, option)
     }
 
     #[inline(always)]

@@ -8,11 +8,9 @@
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use xdhcpd_common::counters::Counter;
-use xdhcpd_common::fingerprint;
 use xdhcpd_common::frame::{Frame as _, ip};
 use xdhcpd_common::gate::{self, Link};
 use xdhcpd_common::maps::{LeaseKey, Server};
-use xdhcpd_common::options::Span;
 
 use crate::count::Counting;
 use crate::maps::{self, Scratch};
@@ -56,13 +54,6 @@ pub(crate) fn other_server(ctx: &XdpContext, link: Link) {
     }
 }
 
-/// Adds an option to a fingerprint, for each option that the walk over them comes by.
-#[inline(always)]
-pub(crate) fn fingerprint(ctx: &XdpContext, before: u64, code: u8, option: Span) -> Option<u64> {
-    let sum = stage_fingerprint(ctx.ctx, before, code.into(), option.end as u32, option.length as u32);
-    (sum != fingerprint::NONE).then_some(sum)
-}
-
 /// This CPU's scratch memory, for one stage.
 #[inline(always)]
 pub(crate) fn scratch() -> Option<&'static mut Scratch> {
@@ -96,15 +87,6 @@ extern "C" fn stage_parse(ctx: *mut xdp_md) -> u32 {
         Err(reason) => return Outcome::left_to_agent(reason).number(),
     }
     Outcome::OPEN.number()
-}
-
-/// Adds an option to a fingerprint; none, if it is not within the frame.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn stage_fingerprint(ctx: *mut xdp_md, before: u64, code: u32, end: u32, length: u32) -> u64 {
-    let ctx = XdpContext::new(ctx);
-    let option = Span { end: end as usize, length: length as usize };
-    fingerprint::add_option(&Packet::new(&ctx), before, code as u8, option).unwrap_or(fingerprint::NONE)
 }
 
 /// Decides on a request, and makes ready for a reply.
