@@ -44,11 +44,11 @@ pub struct Lease {
     pub lock: bpf_spin_lock,
     /// The configuration this entry was made for.
     pub generation: u32,
-    /// When the client's time ends; `u64::MAX`: never.
+    /// When the client's time ends, or up to [`crate::times::TOLD_FOR`] later; `u64::MAX`: never.
     pub expires: u64,
     /// Up to when the kernel may renew alone; `u64::MAX`: for ever.
     pub horizon: u64,
-    /// When the kernel last answered from this entry; 0: never.
+    /// When the kernel last answered with an ACK that it told of; 0: never.
     pub answered: u64,
     /// Fingerprint of what the client asked for when the template was rendered ([`crate::facts`]).
     pub ask: u64,
@@ -209,7 +209,8 @@ pub struct Event {
 pub struct EventKind;
 
 impl EventKind {
-    /// The kernel sent an ACK: the lease runs until `expires`.
+    /// The kernel sent an ACK, and may send more for [`crate::times::TOLD_FOR`]: the lease runs until
+    /// `expires`.
     pub const RENEWED: u32 = 1;
     /// A RELEASE or DECLINE suspended the entry; the message itself goes up.
     pub const SUSPENDED: u32 = 2;

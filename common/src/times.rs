@@ -8,6 +8,11 @@ use crate::maps::Template;
 /// A second, in the unit of the maps.
 pub const SECOND: u64 = 1_000_000_000;
 
+/// How much later an end the kernel tells of than the client's own. While it lasts, further ACKs to
+/// the same client need no event: a client that repeats itself a million times a second neither fills
+/// the ring of events nor keeps the agent busy. The address is held for as much longer.
+pub const TOLD_FOR: u64 = SECOND / 4;
+
 /// Option 51's value for a lease without an end.
 pub const INFINITE: u32 = u32::MAX;
 

@@ -6,12 +6,13 @@ use xdhcpd_common::counters::Counter;
 use xdhcpd_common::decision::{self, Answer, Verdict};
 use xdhcpd_common::facts::MessageType;
 use xdhcpd_common::maps::{Event, EventKind, Lease, LeaseState, Template};
+use xdhcpd_common::times::TOLD_FOR;
 
 use crate::events;
 use crate::maps::{LEASES, Request, Scratch, TEMPLATES};
 use crate::outcome::Outcome;
 use crate::packet::Packet;
-use crate::resize::{resize, undo};
+use crate::resize::{Resized, resize, undo};
 
 /// Makes all ready for the reply to a request, or says why there is none.
 #[inline(always)]
@@ -50,11 +51,12 @@ fn reply(
     terms: &Template,
     answer: &Answer,
 ) -> Outcome {
-    let Scratch { forgotten, request, plan, kept } = scratch;
+    let Scratch { forgotten, request, plan, kept, woken, .. } = scratch;
     let packet = &Packet::with(ctx, forgotten);
-    // SAFETY: as in `answer`; the address and generation are checked again under the lock.
+    // SAFETY: as in `answer`; what matters of it is checked again under the lock.
     let lease = unsafe { &*entry };
     let (ip, generation) = (lease.ip, lease.generation);
+    let renewal = Renewal { ip, generation, expires: answer.expires, began: request.now };
     let plan = match plan.note(packet, request, answer, ip, lease.template) {
         Ok(plan) => plan,
         Err(reason) => return Outcome::left_to_agent(reason),
@@ -70,58 +72,123 @@ fn reply(
             None => Outcome::left_to_agent(Counter::NoRoom),
         };
     }
+    if renewal.is_told(lease) {
+        return repeat(ctx, growth, &renewal, entry);
+    }
+    let told = renewal.told(lease);
     let Some(event) = events::reserve() else {
         return Outcome::left_to_agent(Counter::RingFull);
     };
     let Some(resized) = resize(ctx, growth) else {
-        event.discard(0);
+        events::discard(event);
         return Outcome::left_to_agent(Counter::NoRoom);
     };
-    let (now, expires) = (request.now, plan.expires);
-    if !(Renewal { ip, generation, expires, now }.apply(entry)) {
-        event.discard(0);
-        // What cannot be put back as it was must not be seen.
-        return if undo(ctx, resized) {
-            Outcome::left_to_agent(Counter::Stale)
-        } else {
-            Outcome::dropped(Counter::NoRoom)
-        };
+    if !renewal.apply(entry, told) {
+        events::discard(event);
+        return put_back(ctx, resized);
     }
-    let (kind, key) = (EventKind::RENEWED, request.key);
-    events::submit(event, Event { kind, key, ip, at: now, expires, ..Event::default() });
+    let (kind, key, at) = (EventKind::RENEWED, request.key, request.now);
+    events::submit(event, Event { kind, key, ip, at, expires: told, ..Event::default() }, woken);
     Outcome::answered(Counter::AnsweredAck)
+}
+
+/// Answers what the last event covers. (A way of its own, because Linux 5.10 does not see that an event which
+/// may be there or not is given back wherever it is there.)
+#[inline(always)]
+fn repeat(ctx: &XdpContext, growth: i32, renewal: &Renewal, entry: *mut Lease) -> Outcome {
+    let Some(resized) = resize(ctx, growth) else {
+        return Outcome::left_to_agent(Counter::NoRoom);
+    };
+    if renewal.still_told(entry) {
+        return Outcome::answered(Counter::AnsweredAck);
+    }
+    put_back(ctx, resized)
+}
+
+/// The agent changed the lease meanwhile: the frame goes up as it came. What cannot be put back so must not
+/// be seen.
+#[inline(always)]
+fn put_back(ctx: &XdpContext, resized: Resized) -> Outcome {
+    if undo(ctx, resized) {
+        Outcome::left_to_agent(Counter::Stale)
+    } else {
+        Outcome::dropped(Counter::NoRoom)
+    }
 }
 
 /// What an ACK does to its lease.
 struct Renewal {
     ip: [u8; 4],
     generation: u32,
+    /// What the client is promised.
     expires: u64,
-    now: u64,
+    began: u64,
 }
 
 impl Renewal {
-    /// Renews the lease, unless the agent has changed it since it was read.
+    /// Whether an event of a moment ago covers this renewal too: it told of a later end.
     #[inline(always)]
-    fn apply(&self, entry: *mut Lease) -> bool {
+    fn is_told(&self, lease: &Lease) -> bool {
+        lease.state == LeaseState::BOUND
+            && lease.expires >= self.expires
+            && self.began.saturating_sub(lease.answered) < TOLD_FOR
+    }
+
+    /// The end that an event tells of: a little later than the client's, but not past the horizon.
+    #[inline(always)]
+    fn told(&self, lease: &Lease) -> u64 {
+        let later = self.expires.saturating_add(TOLD_FOR);
+        if later > lease.horizon { lease.horizon } else { later }
+    }
+
+    /// Renews the lease until `told`, unless the agent has changed it since it was read.
+    #[inline(always)]
+    fn apply(&self, entry: *mut Lease, told: u64) -> bool {
         // SAFETY: `entry` was found in this run. Its lock is at its start, as the kernel found in the
         // map's BTF; words are read and written as they are in memory, neither earlier nor later.
         unsafe {
             bpf_spin_lock(entry.cast());
-            let holds = (&raw const (*entry).ip).cast::<u32>().read_volatile() == u32::from_ne_bytes(self.ip)
-                && (&raw const (*entry).generation).read_volatile() == self.generation
+            let holds = self.is_of(entry)
                 && (&raw const (*entry).state).read_volatile() != LeaseState::SUSPENDED
-                && (&raw const (*entry).horizon).read_volatile() >= self.expires;
+                && (&raw const (*entry).horizon).read_volatile() >= told;
             if holds {
                 // Another CPU may have answered the same client a moment later.
-                if (&raw const (*entry).expires).read_volatile() < self.expires {
-                    (&raw mut (*entry).expires).write_volatile(self.expires);
+                if (&raw const (*entry).expires).read_volatile() < told {
+                    (&raw mut (*entry).expires).write_volatile(told);
                 }
-                (&raw mut (*entry).answered).write_volatile(self.now);
+                (&raw mut (*entry).answered).write_volatile(self.began);
                 (&raw mut (*entry).state).write_volatile(LeaseState::BOUND);
             }
             bpf_spin_unlock(entry.cast());
             holds
+        }
+    }
+
+    /// Whether the lease still runs as long as this renewal promises.
+    #[inline(always)]
+    fn still_told(&self, entry: *mut Lease) -> bool {
+        // SAFETY: as in `apply`.
+        unsafe {
+            bpf_spin_lock(entry.cast());
+            let holds = self.is_of(entry)
+                && (&raw const (*entry).state).read_volatile() == LeaseState::BOUND
+                && (&raw const (*entry).expires).read_volatile() >= self.expires;
+            bpf_spin_unlock(entry.cast());
+            holds
+        }
+    }
+
+    /// Whether the entry is the client's, as it was read.
+    ///
+    /// # Safety
+    ///
+    /// As in `apply`, under the lock.
+    #[inline(always)]
+    unsafe fn is_of(&self, entry: *mut Lease) -> bool {
+        // SAFETY: the caller's.
+        unsafe {
+            (&raw const (*entry).ip).cast::<u32>().read_volatile() == u32::from_ne_bytes(self.ip)
+                && (&raw const (*entry).generation).read_volatile() == self.generation
         }
     }
 }
@@ -141,7 +208,7 @@ fn suspend(request: &Request, entry: *mut Lease) -> Outcome {
     };
     if let Some(room) = events::reserve() {
         let (kind, key, at) = (EventKind::SUSPENDED, request.key, request.now);
-        events::submit(room, Event { kind, key, ip, at, expires, ..Event::default() });
+        events::submit_now(room, Event { kind, key, ip, at, expires, ..Event::default() });
     }
     Outcome::left_to_agent(Counter::GivenBack)
 }

@@ -12,6 +12,7 @@ use xdhcpd_common::maps::{Budget, Lease, LeaseKey, Server, Template, Wire};
 use xdhcpd_common::options::Echoes;
 
 use crate::echoes::Kept;
+use crate::events::Woken;
 use crate::plan::Plan;
 
 /// Entries are made as they come, not all of them at load.
@@ -53,6 +54,8 @@ pub(crate) struct Scratch {
     pub(crate) plan: Plan,
     /// What the reply repeats of the request.
     pub(crate) kept: Kept,
+    /// When the agent was woken; kept from run to run.
+    pub(crate) woken: Woken,
 }
 
 /// A request, as far as stages have come with it.

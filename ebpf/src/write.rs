@@ -20,7 +20,7 @@ use crate::plan::Plan;
 /// Writes the reply over a frame of its length; `None` if it is not of that length (it is).
 #[inline(always)]
 pub(crate) fn write(ctx: &XdpContext, scratch: &mut Scratch) -> Option<()> {
-    let Scratch { forgotten, request, plan, kept } = scratch;
+    let Scratch { forgotten, request, plan, kept, .. } = scratch;
     let terms = TEMPLATES.get(plan.template)?;
     let mut packet = Packet::with(ctx, forgotten);
     let mut sum = Sum::from_partial(terms.sum);

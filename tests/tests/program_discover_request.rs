@@ -4,7 +4,7 @@
 use xdhcpd_common::counters::Counter;
 use xdhcpd_common::fingerprint;
 use xdhcpd_common::maps::{EventKind, Lease, LeaseKey, LeaseState, Template};
-use xdhcpd_common::times::SECOND;
+use xdhcpd_common::times::{SECOND, TOLD_FOR};
 use xdhcpd_tests::frames::*;
 use xdhcpd_tests::scene::*;
 
@@ -70,7 +70,7 @@ fn c29_selecting_ours_is_acked_and_the_renewal_told_of() {
     let after = now();
     let changed = scene.0.lease(key()).expect("there");
     assert_eq!(changed.state, LeaseState::BOUND);
-    let time = u64::from(reply.seconds(51)) * SECOND;
+    let time = u64::from(reply.seconds(51)) * SECOND + TOLD_FOR;
     assert!((before + time..=after + time).contains(&changed.expires), "renewed by its time");
     assert!((before..=after).contains(&changed.answered));
     let events = scene.0.events();
@@ -218,6 +218,8 @@ fn no_renewal_is_lost_when_the_ring_is_full() {
     while scene.0.run(&frame).action == xdhcpd_tests::program::TX {
         answered += 1;
         assert!(answered < 100_000, "the ring has an end");
+        // Nothing was told of it: the next one needs an event too.
+        scene.0.set_lease(key(), lease());
     }
     let before = scene.0.lease(key());
     scene.passes(&frame, Counter::RingFull);
@@ -225,6 +227,47 @@ fn no_renewal_is_lost_when_the_ring_is_full() {
     scene.answer(&discover());
     assert_eq!(scene.0.events().len(), answered, "each renewal is told of");
     scene.answer(&renewing());
+}
+
+#[test]
+fn a_client_that_repeats_itself_is_answered_and_told_of_once() {
+    let Some(mut scene) = Scene::set() else { return };
+    let time = u64::from(LEASE_TIME) * SECOND;
+    scene.answer(&renewing());
+    let first = scene.0.lease(key()).expect("there");
+    let mut again = 0;
+    while now() < first.answered + TOLD_FOR / 2 {
+        scene.answer(&renewing());
+        again += 1;
+    }
+    assert!(again > 0, "within an eighth of a second");
+    assert!(now() + time < first.expires, "the end that was told of covers each answer");
+    assert_eq!(scene.0.lease(key()), Some(first));
+    let [event] = scene.0.events()[..] else { panic!("one event") };
+    assert_eq!((event.at, event.expires), (first.answered, first.expires));
+    assert_eq!(scene.0.count(Counter::AnsweredAck), again + 1, "but each is counted");
+}
+
+#[test]
+fn an_end_is_never_told_past_the_horizon() {
+    let Some(mut scene) = Scene::set() else { return };
+    let horizon = now() + u64::from(LEASE_TIME) * SECOND + TOLD_FOR / 2;
+    scene.0.set_lease(key(), Lease { horizon, ..lease() });
+    scene.answer(&renewing());
+    assert_eq!(scene.0.lease(key()).expect("there").expires, horizon);
+    let [event] = scene.0.events()[..] else { panic!("one event") };
+    assert_eq!(event.expires, horizon);
+}
+
+#[test]
+fn a_client_that_is_not_bound_yet_is_told_of_whatever_its_end() {
+    let Some(mut scene) = Scene::set() else { return };
+    let expires = now() + 7200 * SECOND;
+    let offered = Lease { state: LeaseState::OFFERED, expires, answered: now(), ..lease() };
+    scene.0.set_lease(key(), offered);
+    scene.answer(&selecting());
+    assert_eq!(scene.0.events().len(), 1);
+    assert_eq!(scene.0.lease(key()).expect("there").state, LeaseState::BOUND);
 }
 
 #[test]
