@@ -8,6 +8,10 @@ use crate::maps::Template;
 /// A second, in the unit of the maps.
 pub const SECOND: u64 = 1_000_000_000;
 
+/// How far ahead the kernel's side may be of the boot clock, which it reads once in a tick: as long as
+/// the longest there is (`CONFIG_HZ=100`).
+pub const TICK: u64 = SECOND / 100;
+
 /// How much later an end the kernel tells of than the client's own. While it lasts, further ACKs to
 /// the same client need no event: a client that repeats itself a million times a second neither fills
 /// the ring of events nor keeps the agent busy. The address is held for as much longer.

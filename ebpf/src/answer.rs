@@ -56,7 +56,7 @@ fn reply(
     // SAFETY: as in `answer`; what matters of it is checked again under the lock.
     let lease = unsafe { &*entry };
     let (ip, generation) = (lease.ip, lease.generation);
-    let renewal = Renewal { ip, generation, expires: answer.expires, began: request.now };
+    let renewal = Renewal { ip, generation, expires: answer.expires, began: request.began() };
     let plan = match plan.note(packet, request, answer, ip, lease.template) {
         Ok(plan) => plan,
         Err(reason) => return Outcome::left_to_agent(reason),
@@ -87,7 +87,7 @@ fn reply(
         events::discard(event);
         return put_back(ctx, resized);
     }
-    let (kind, key, at) = (EventKind::RENEWED, request.key, request.now);
+    let (kind, key, at) = (EventKind::RENEWED, request.key, request.began());
     events::submit(event, Event { kind, key, ip, at, expires: told, ..Event::default() }, woken);
     Outcome::answered(Counter::AnsweredAck)
 }
@@ -207,7 +207,7 @@ fn suspend(request: &Request, entry: *mut Lease) -> Outcome {
         (ip.to_ne_bytes(), expires)
     };
     if let Some(room) = events::reserve() {
-        let (kind, key, at) = (EventKind::SUSPENDED, request.key, request.now);
+        let (kind, key, at) = (EventKind::SUSPENDED, request.key, request.began());
         events::submit_now(room, Event { kind, key, ip, at, expires, ..Event::default() });
     }
     Outcome::left_to_agent(Counter::GivenBack)

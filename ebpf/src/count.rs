@@ -1,8 +1,8 @@
 //! Counting, and the time that answers take.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use xdhcpd_common::counters::{Counter, Counters, TIME_BUCKETS, TIMED_ANSWERS};
 
+use crate::clock;
 use crate::maps::COUNTERS;
 use crate::packet::whole;
 
@@ -21,10 +21,20 @@ impl Counting {
         Some(Self { counters: COUNTERS.get_ptr_mut(0)?, started: 0 })
     }
 
-    /// Notes when work on a request began.
+    /// Notes when work on a request began, if its answer is to be timed.
     #[inline(always)]
-    pub(crate) fn started(&mut self, now: u64) {
-        self.started = now;
+    pub(crate) fn started(&mut self) {
+        if self.answers().wrapping_add(1).is_multiple_of(TIMED_ANSWERS) {
+            self.started = clock::exactly();
+        }
+    }
+
+    /// How many there were.
+    #[inline(always)]
+    fn answers(&self) -> u64 {
+        // SAFETY: as in `add_number`.
+        let counters = unsafe { &*self.counters };
+        counters.answered_offer.wrapping_add(counters.answered_ack)
     }
 
     /// Counts one.
@@ -50,15 +60,12 @@ impl Counting {
     /// Times one answer in [`TIMED_ANSWERS`]; it is counted by now.
     #[inline(always)]
     pub(crate) fn answered(&mut self) {
-        // SAFETY: as above.
-        let counters = unsafe { &mut *self.counters };
-        let answers = counters.answered_offer.wrapping_add(counters.answered_ack);
-        if answers % TIMED_ANSWERS != 0 {
+        if !self.answers().is_multiple_of(TIMED_ANSWERS) {
             return;
         }
-        // SAFETY: a helper without arguments.
-        let now = unsafe { bpf_ktime_get_boot_ns() };
-        let took = now.wrapping_sub(self.started);
+        // SAFETY: as above.
+        let counters = unsafe { &mut *self.counters };
+        let took = clock::exactly().wrapping_sub(self.started);
         counters.answer_nanoseconds_sum = counters.answer_nanoseconds_sum.wrapping_add(took);
         let mut bucket = 0;
         while bucket < TIME_BUCKETS - 1 && took >> FIRST_BUCKET >> bucket != 0 {

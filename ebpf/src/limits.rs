@@ -43,7 +43,7 @@ pub(crate) fn other_servers_to_tell(wire: Wire, now: u64) -> Option<u32> {
     // SAFETY: the map's elements outlive the program's run; a race costs a count at most.
     let seen = unsafe { &mut *seen };
     let messages = seen.left.wrapping_add(1);
-    if now.wrapping_sub(seen.filled) < SECOND {
+    if now.saturating_sub(seen.filled) < SECOND {
         seen.left = messages;
         return None;
     }
@@ -65,7 +65,8 @@ fn take(key: &LeaseKey, per_second: u32, now: u64) -> bool {
     };
     // SAFETY: the map's elements outlive the program's run; races cost a token at most.
     let budget = unsafe { &mut *budget };
-    let elapsed = now.wrapping_sub(budget.filled);
+    // Another CPU's clock may be a tick ahead.
+    let elapsed = now.saturating_sub(budget.filled);
     let mut left = budget.left;
     if elapsed >= SECOND {
         left = per_second;

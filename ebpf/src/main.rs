@@ -17,6 +17,7 @@
 #![expect(clippy::many_single_char_names, reason = "bytes have no better names")]
 
 mod answer;
+mod clock;
 mod count;
 mod echoes;
 mod events;
@@ -32,7 +33,6 @@ mod write;
 
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::programs::XdpContext;
 use xdhcpd_common::counters::Counter;
 use xdhcpd_common::gate::{self, Arrival, Link};
@@ -85,10 +85,8 @@ fn request(ctx: &XdpContext, link: Link, counting: &mut Counting) -> Outcome {
     let Some(scratch) = stages::scratch() else {
         return Outcome::passed(Counter::NotServed);
     };
-    // SAFETY: a helper without arguments.
-    let now = unsafe { bpf_ktime_get_boot_ns() };
-    counting.started(now);
-    stages::begin(scratch, link, server, now);
+    counting.started();
+    stages::begin(scratch, link, server);
     stages::run(ctx)
 }
 

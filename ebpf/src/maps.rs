@@ -10,7 +10,9 @@ use xdhcpd_common::counters::Counters;
 use xdhcpd_common::gate::{Header, Link};
 use xdhcpd_common::maps::{Budget, Lease, LeaseKey, Server, Template, Wire};
 use xdhcpd_common::options::Echoes;
+use xdhcpd_common::times::TICK;
 
+use crate::clock::Clock;
 use crate::echoes::Kept;
 use crate::events::Woken;
 use crate::plan::Plan;
@@ -56,13 +58,15 @@ pub(crate) struct Scratch {
     pub(crate) kept: Kept,
     /// When the agent was woken; kept from run to run.
     pub(crate) woken: Woken,
+    /// The time; kept from run to run.
+    pub(crate) clock: Clock,
 }
 
 /// A request, as far as stages have come with it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
-    /// Boot time.
+    /// Boot time, as [`Clock::latest`] has it.
     pub(crate) now: u64,
     /// Its link layer.
     pub(crate) link: Link,
@@ -74,6 +78,14 @@ pub(crate) struct Request {
     pub(crate) echoes: Echoes,
     /// The client.
     pub(crate) key: LeaseKey,
+}
+
+impl Request {
+    /// When work on it began, or up to [`TICK`] earlier: what the agent reads as having been so by then.
+    #[inline(always)]
+    pub(crate) fn began(&self) -> u64 {
+        self.now.wrapping_sub(TICK)
+    }
 }
 
 /// One for each CPU, since a run is never interrupted by another.

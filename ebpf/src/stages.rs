@@ -20,7 +20,8 @@ use crate::{answer, events, limits, write};
 
 /// Begins with a request: keeps for the stages what is known of it.
 #[inline(always)]
-pub(crate) fn begin(scratch: &mut Scratch, link: Link, server: &Server, now: u64) {
+pub(crate) fn begin(scratch: &mut Scratch, link: Link, server: &Server) {
+    let now = scratch.clock.latest();
     let request = &mut scratch.request;
     request.link = link;
     request.server = *server;
