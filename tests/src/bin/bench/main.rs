@@ -8,8 +8,12 @@
 #![expect(dead_code, reason = "the parts come one by one")]
 
 mod bench;
+mod kernel;
+mod live;
 mod part;
 mod report;
+mod requests;
+mod rig;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,7 +28,10 @@ use self::report::Section;
 type Measurement = (&'static str, &'static str, fn(&Bench) -> Result<Part>);
 
 /// In the order of the report.
-const PARTS: &[Measurement] = &[];
+const PARTS: &[Measurement] = &[
+    ("kernel", "In the kernel, one frame at a time", kernel::measure),
+    ("live", "Over a veth pair, as fast as it goes", live::measure),
+];
 
 fn main() -> ExitCode {
     match run() {
