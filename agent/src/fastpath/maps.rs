@@ -15,6 +15,8 @@ use xdhcpd_common::maps::{
     CARRIED_COUNTERS, Event, EventKind, Lease, LeaseKey, LeaseState, PROGRAM_COUNTERS, Server, Template, Wire,
 };
 
+use crate::clock::{Moment, Now};
+
 use super::error::{FastPathError, errno};
 use super::pins::Pins;
 use super::sys::{self, Command};
@@ -156,13 +158,15 @@ impl Maps {
 pub(super) struct Leases {
     map: HashMap<MapData, Raw<LeaseKey>, Raw<Lease>>,
     capacity: u32,
+    /// When the last write was over, our predecessor's among them.
+    written: Moment,
 }
 
 impl Leases {
     /// Opens the one that is pinned there.
     pub fn open(path: &Path) -> Result<Self, FastPathError> {
         let (map, capacity) = open("LEASES", path)?;
-        Ok(Self { map, capacity })
+        Ok(Self { map, capacity, written: Now::read().moment })
     }
 
     /// How many entries there can be.
@@ -173,6 +177,7 @@ impl Leases {
     /// Makes an entry, or changes it in place.
     pub fn put(&mut self, key: LeaseKey, lease: &Lease) -> Result<(), FastPathError> {
         let written = self.map.insert(Raw(key), Raw(*lease), LOCK);
+        self.written = Now::read().moment;
         written.map_err(|error| write_error("LEASES", self.capacity, error))
     }
 
@@ -185,7 +190,9 @@ impl Leases {
     pub fn suspend(&mut self, key: LeaseKey) -> Result<Option<Lease>, FastPathError> {
         let Some(was) = self.get(key)? else { return Ok(None) };
         let suspended = Lease { state: LeaseState::SUSPENDED, ..was };
-        match self.map.insert(Raw(key), Raw(suspended), LOCK | EXIST) {
+        let written = self.map.insert(Raw(key), Raw(suspended), LOCK | EXIST);
+        self.written = Now::read().moment;
+        match written {
             Err(error) if errno(&error) == Some(libc::ENOENT) => Ok(None),
             written => {
                 written.map_err(|error| write_error("LEASES", self.capacity, error))?;
@@ -194,8 +201,12 @@ impl Leases {
         }
     }
 
-    /// Brings an entry up to a renewal; whether it was behind.
+    /// Brings an entry up to a renewal; whether it was behind. Only a write that was not over when the
+    /// program run began can have set its renewal back: after all others there is nothing to look for.
     pub fn keep_renewal(&mut self, event: &Event) -> Result<bool, FastPathError> {
+        if event.at > self.written.0 {
+            return Ok(false);
+        }
         let Some(lease) = self.get(event.key)? else { return Ok(false) };
         if event.kind != EventKind::RENEWED || lease.ip != event.ip || lease.expires >= event.expires {
             return Ok(false);

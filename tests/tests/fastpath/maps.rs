@@ -68,6 +68,10 @@ fn a_renewal_that_a_write_of_ours_set_back_is_written_again() {
         assert!(fast_path.keep_renewal(&renewed(lease(1).ip, 3_000)).unwrap());
         let suspended = Lease { expires: 3_000, state: LeaseState::SUSPENDED, ..kept };
         assert_eq!(fast_path.lease(key(1)).unwrap(), Some(suspended), "it stays suspended");
+
+        let later = Event { at: u64::MAX, ..renewed(lease(1).ip, 4_000) };
+        assert!(!fast_path.keep_renewal(&later).unwrap(), "no write of ours can have met it");
+        assert_eq!(fast_path.lease(key(1)).unwrap(), Some(suspended));
     });
 }
 
