@@ -130,9 +130,15 @@ impl Table {
         expires: Moment,
         answered_by: AnsweredBy,
     ) -> bool {
-        let Some(lease) = self.records.get(ip).filter(|lease| lease.mac == mac) else { return false };
+        let lease = self.records.get_mut(ip).filter(|lease| lease.mac == mac);
+        let Some(lease) = lease else { return false };
         let (starts, expires) = match lease.state {
-            State::Bound => (lease.starts, expires.max(lease.expires)),
+            State::Bound => {
+                extend(&mut self.ends, lease, expires.max(lease.expires));
+                lease.answered_by = answered_by;
+                lease.taken = true;
+                return true;
+            }
             State::Offered | State::Expired => (now, expires),
             State::Declined | State::Released => return false,
         };
@@ -343,17 +349,10 @@ impl Table {
         if !prolongs(former, lease) {
             return false;
         }
-        let end = former.expires;
-        former.expires = lease.expires;
+        extend(&mut self.ends, former, lease.expires);
         former.durable_until = lease.durable_until;
         former.answered_by = lease.answered_by;
         former.taken = lease.taken;
-        if end != lease.expires {
-            self.ends.remove(end, lease.ip);
-            if lease.expires != Moment::FOREVER {
-                self.ends.insert(lease.expires, lease.ip);
-            }
-        }
         true
     }
 
@@ -447,6 +446,19 @@ fn prolongs(former: &Lease, lease: &Lease) -> bool {
 /// When a lease comes to its end, if it does.
 fn end(lease: &Lease) -> Option<(Moment, Ipv4Addr)> {
     (lease.state.occupies() && lease.expires != Moment::FOREVER).then_some((lease.expires, lease.ip))
+}
+
+/// A lease that is occupied ends at another moment. That concerns one index alone, and renewals are
+/// made of it.
+fn extend(ends: &mut Timeline, lease: &mut Lease, expires: Moment) {
+    let before = std::mem::replace(&mut lease.expires, expires);
+    if before == expires {
+        return;
+    }
+    ends.remove(before, lease.ip);
+    if expires != Moment::FOREVER {
+        ends.insert(expires, lease.ip);
+    }
 }
 
 /// Which of a client's addresses is the one it is known by: what it has before what it had, the
