@@ -37,7 +37,7 @@ mod sys;
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use aya::maps::{Map, MapData, RingBuf};
 use xdhcpd_common::counters::Counters;
@@ -258,13 +258,8 @@ impl FastPath {
         true
     }
 
-    /// Readable when events wait.
-    pub fn events_fd(&self) -> BorrowedFd<'_> {
-        self.events.as_fd()
-    }
-
-    /// The same, to be polled by a task that does not hold this value. Edge-triggered polling
-    /// works if each readiness is followed by [`FastPath::drain`] until it says `false`.
+    /// Readable when events wait; to be polled by a task that does not hold this value. Edge-triggered
+    /// polling works if each readiness is followed by [`FastPath::drain`] until it says `false`.
     pub fn events_poll_fd(&self) -> io::Result<OwnedFd> {
         self.events.as_fd().try_clone_to_owned()
     }

@@ -192,6 +192,9 @@ impl Core {
         let Some(fast) = &mut self.fast else { return false };
         let mut events = std::mem::take(&mut self.events);
         let more = fast.drain(&mut events);
+        if !events.is_empty() {
+            self.links.pause_events();
+        }
         // What we write into an entry while the kernel renews it must not set the renewal back.
         let kept = events.iter().filter(|event| event.kind == EventKind::RENEWED);
         let fault = kept.filter_map(|event| fast.keep_renewal(event).err()).last();

@@ -3,9 +3,11 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::epoll;
 use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 use xdhcpd_common::maps::Wire;
 
@@ -23,10 +25,18 @@ use crate::server::socket::Link;
 use super::batch::{Asking, Pending};
 use super::core::Counts;
 
+/// Events of the kernel are read at most this often: waking up for one costs more than reading a
+/// hundred, and nobody waits for them. The ring buffer has room for many times as long.
+const EVENTS_APART: Duration = Duration::from_millis(2);
+
 /// Every link, and one descriptor that says when any of them has something to read.
 pub struct Links {
     interfaces: Vec<Served>,
     ready: AsyncFd<OwnedFd>,
+    /// Readable when the kernel has events; none: there is no fast path.
+    events: Option<AsyncFd<OwnedFd>>,
+    /// Events do not wake us before this.
+    events_after: Instant,
     /// There while addresses behind routers are probed.
     echo: Option<Echo>,
 }
@@ -68,7 +78,8 @@ impl Links {
         // SAFETY: the descriptor is owned by the AsyncFd, and stays open and the same until that
         // drops it.
         let ready = unsafe { AsyncFd::register(epoll) }?;
-        Ok(Self { interfaces: Vec::new(), ready, echo: None })
+        let events_after = Instant::now();
+        Ok(Self { interfaces: Vec::new(), ready, events: None, events_after, echo: None })
     }
 
     /// Adds the link of an interface.
@@ -93,9 +104,19 @@ impl Links {
         self.interfaces.retain(|served| keep(served.link.index()));
     }
 
-    /// Wakes up for the kernel's events too.
-    pub fn watch_fast_path(&self, fast: &FastPath) -> io::Result<()> {
-        self.watch(fast.events_fd())
+    /// Wakes up for the kernel's events too: those of this fast path, and no other's any more.
+    pub fn watch_fast_path(&mut self, fast: &FastPath) -> io::Result<()> {
+        self.events = None;
+        let events = fast.events_poll_fd()?;
+        // SAFETY: the descriptor is owned by the AsyncFd, and stays open and the same until that
+        // drops it.
+        self.events = Some(unsafe { AsyncFd::register(events) }?);
+        Ok(())
+    }
+
+    /// Events were read: the next ones may wait a moment for each other.
+    pub fn pause_events(&mut self) {
+        self.events_after = Instant::now().checked_add(EVENTS_APART).unwrap_or(self.events_after);
     }
 
     fn watch(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
@@ -108,7 +129,18 @@ impl Links {
     /// Returns when there may be something to read. All of it must be read after that.
     pub async fn readable(&self) {
         // Forgotten before the reading: what comes in during it wakes us again.
-        if let Ok(mut guard) = self.ready.readable().await {
+        tokio::select! {
+            ready = self.ready.readable() => if let Ok(mut guard) = ready {
+                guard.clear_ready();
+            },
+            () = self.events() => {}
+        }
+    }
+
+    async fn events(&self) {
+        let Some(events) = &self.events else { return std::future::pending().await };
+        tokio::time::sleep_until(self.events_after).await;
+        if let Ok(mut guard) = events.readable().await {
             guard.clear_ready();
         }
     }
