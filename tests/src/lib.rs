@@ -11,6 +11,7 @@
 //! - [`known`]: known clients that are asked for without a break
 //! - [`perfdhcp`]: Kea's load generator, and what it reports
 //! - [`dhcpd`]: ISC's server, on a lease file of its own or of ours
+//! - [`generator`]: a load generator of our own, where perfdhcp is the limit
 //! - [`bmc`]: a Redfish service, over HTTP or HTTPS
 //! - [`renewals`]: clients that renew all the time and miss no answer
 //! - [`storm`]: thousands of machines that boot at one time behind a relay
@@ -49,6 +50,7 @@ pub mod failing;
 pub mod former;
 pub mod frames;
 pub mod fuzzed;
+pub mod generator;
 pub mod guest;
 pub mod host_status;
 pub mod http;
