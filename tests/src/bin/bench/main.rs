@@ -5,15 +5,16 @@
 //! little on another machine. It is no test: it fails when something cannot be measured, not when it
 //! is slow.
 
-#![expect(dead_code, reason = "the parts come one by one")]
-
 mod bench;
+mod cores;
 mod kernel;
 mod live;
 mod part;
+mod peers;
 mod report;
 mod requests;
 mod rig;
+mod size;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ type Measurement = (&'static str, &'static str, fn(&Bench) -> Result<Part>);
 const PARTS: &[Measurement] = &[
     ("kernel", "In the kernel, one frame at a time", kernel::measure),
     ("live", "Over a veth pair, as fast as it goes", live::measure),
+    ("peers", "Beside Kea, dhcpd and dnsmasq", peers::measure),
+    ("size", "Size", size::measure),
 ];
 
 fn main() -> ExitCode {

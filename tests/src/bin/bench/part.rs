@@ -49,8 +49,6 @@ pub enum Wanted {
     RatioAtLeast(f64),
     /// This, or less.
     AtMost(f64),
-    /// This, or more.
-    AtLeast(f64),
 }
 
 impl Row {
@@ -88,7 +86,6 @@ impl Row {
             Wanted::RatioAtMost(limit) => self.ratio()? <= limit,
             Wanted::RatioAtLeast(limit) => self.ratio()? >= limit,
             Wanted::AtMost(limit) => self.value() <= limit,
-            Wanted::AtLeast(limit) => self.value() >= limit,
         })
     }
 }

@@ -93,7 +93,6 @@ fn push_row(text: &mut String, row: &Row) {
         Wanted::RatioAtMost(limit) => format!("≤ {} times", number(limit)),
         Wanted::RatioAtLeast(limit) => format!("≥ {} times", number(limit)),
         Wanted::AtMost(limit) => format!("≤ {} {}", number(limit), row.unit),
-        Wanted::AtLeast(limit) => format!("≥ {} {}", number(limit), row.unit),
     });
     let met = row.is_met().map_or("", |met| if met { "yes" } else { "**no**" });
     let _ = writeln!(
