@@ -15,6 +15,7 @@ mod report;
 mod requests;
 mod rig;
 mod size;
+mod together;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,6 +82,10 @@ fn run() -> Result<bool> {
             bench.say(&format!("{name} could not be measured: {error}"));
         }
         sections.push(Section { title, part });
+    }
+    let parts: Vec<&Part> = sections.iter().filter_map(|section| section.part.as_ref().ok()).collect();
+    if let Some(part) = together::known_clients(&parts) {
+        sections.push(Section { title: "Known clients, in the kernel", part: Ok(part) });
     }
     let report = report::write(&folder, &bench, &sections)?;
     bench.say(&format!("the report is {}", report.display()));

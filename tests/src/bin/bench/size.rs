@@ -158,7 +158,7 @@ impl Day {
 
     /// How many bytes were appended in all.
     fn grown(&self) -> f64 {
-        self.steps().filter(|step| *step > 0.0).sum()
+        self.steps().fold(0.0, |sum, step| sum + step.max(0.0))
     }
 
     /// How often the file was replaced by a shorter one.

@@ -260,6 +260,8 @@ fn config_of(kind: Kind, folder: &Path, name: &str, start: Start) -> Result<Stri
     let first: std::net::Ipv4Addr = FIRST.parse()?;
     let last = std::net::Ipv4Addr::from_bits(first.to_bits() + start.pool - 1);
     let time = start.lease_time;
+    // How long an offer is held is part of the horizon: with a short lease that is short, too.
+    let hold = time.div_ceil(60).min(60);
     let folder = folder.display();
     Ok(match kind {
         // Its budgets are those of one relay; its log has a line for each address that is given.
@@ -267,7 +269,7 @@ fn config_of(kind: Kind, folder: &Path, name: &str, start: Start) -> Result<Stri
             "name: {name}\nleases: {{dir: {folder}}}\nhttp: {{listen: off}}\n\
              limits: {{clientPerSecond: 1000000, interfacePerSecond: 10000000}}\n\
              networks: [{{name: all, interface: s0, subnet: 10.0.0.0/11, ranges: [{first}-{last}], \
-             gateway: 10.31.0.1, relays: [{RELAY}], leaseTime: {time}s, probe: false, options: {{dns: [10.31.0.1]}}}}]\n"
+             gateway: 10.31.0.1, relays: [{RELAY}], leaseTime: {time}s, offerHold: {hold}s, probe: false, options: {{dns: [10.31.0.1]}}}}]\n"
         ),
         Kind::Kea => format!(
             r#"{{"Dhcp4": {{
