@@ -18,7 +18,7 @@ const STEP: &str = "bench";
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  cargo xtask bench                 all of it, with release builds; half an hour on a quiet machine
+  cargo xtask bench                 all of it, with release builds: about a quarter of an hour
   cargo xtask bench --quick         with the builds of the tests, in under two minutes: whether it works
   cargo xtask bench --only peers    one part: kernel, live, peers or size
 The report, with its plots, is target/bench/report.md.")]
