@@ -39,12 +39,14 @@ impl Segment {
         Ok(())
     }
 
-    /// Pulls the cable of the host that is plugged in by `interface`, and plugs it in again.
-    pub fn replug(&self, interface: &str) -> Result<()> {
-        for state in ["down", "up"] {
-            self.switch.ip(&format!("link set {} {state}", port(interface)))?;
-        }
-        Ok(())
+    /// Pulls the cable of the host that is plugged in by `interface`.
+    pub fn pull(&self, interface: &str) -> Result<()> {
+        self.switch.ip(&format!("link set {} down", port(interface))).map(drop)
+    }
+
+    /// Plugs it in again.
+    pub fn plug_in_again(&self, interface: &str) -> Result<()> {
+        self.switch.ip(&format!("link set {} up", port(interface))).map(drop)
     }
 }
 

@@ -81,6 +81,8 @@ impl Scene {
         let segment = Segment::new()?;
         let host = segment.host("c", "c0", CLIENT_MAC)?;
         let server = Server::start(&segment.server, network)?;
+        // Without it the agent answers alone, also where a test wants the kernel's answer.
+        server.wait_for_log("XDP program in place")?;
         let capture = Capture::start(&host, "c0")?;
         Ok(Self { segment, server, host, capture })
     }
@@ -215,7 +217,10 @@ fn c36_each_client_rebinds_by_broadcast_at_its_t2_when_its_server_is_out_of_reac
 /// pulled (a restart makes it forget).
 fn come_back(scene: &Scene, client: Client) -> Result<Client> {
     if client.program() == Program::Networkd {
-        scene.segment.replug("c0")?;
+        scene.segment.pull("c0")?;
+        // Pulled and plugged in again too quickly, it would not have been pulled as far as it knows.
+        until_true("the client to see its cable pulled", SOON, || Ok(client.log().contains("Lost carrier")))?;
+        scene.segment.plug_in_again("c0")?;
         return Ok(client);
     }
     client.start_again(&scene.host)
