@@ -265,10 +265,11 @@ impl Engine {
     }
 
     /// Leases whose time has come: each has to be taken back from the kernel first.
-    pub fn due(&self, table: &Table, now: Moment) -> Vec<TakeBack> {
+    pub fn due(&self, table: &mut Table, now: Moment) -> Vec<TakeBack> {
+        let due = table.due(now);
         let take_back =
             |ip: Ipv4Addr| Some(TakeBack::of(table.get(ip)?, self.served_of(table, ip)?, Ending::Expired));
-        table.due(now).into_iter().filter_map(take_back).collect()
+        due.into_iter().filter_map(take_back).collect()
     }
 
     /// The kernel has let go of the address, and all that it did before is known: frees it, unless

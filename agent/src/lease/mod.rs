@@ -6,6 +6,7 @@
 
 mod changes;
 mod clients;
+mod ends;
 mod intervals;
 mod journal;
 mod pool;

@@ -15,10 +15,10 @@ use std::net::Ipv4Addr;
 
 use super::changes::{Changes, look_alike};
 use super::clients::{Clients, KeyRef};
+use super::ends::Ends;
 use super::journal::Synced;
 use super::pool::{Counts, Pool};
 use super::records::{Place, Records};
-use super::timeline::Timeline;
 use super::{AnsweredBy, ClientKey, Lease, NetworkId, State};
 use crate::clock::Moment;
 use crate::config::Identity;
@@ -34,8 +34,8 @@ pub struct Table {
     records: Records,
     /// Where each client is.
     clients: Clients,
-    /// Occupied leases that end, by their end.
-    ends: Timeline,
+    /// Occupied leases that end.
+    ends: Ends,
     /// Leases outside of every network: not served, kept for the day the network comes back.
     aside: Records,
     /// What readers see otherwise since they looked; none: nobody looks.
@@ -130,11 +130,12 @@ impl Table {
         expires: Moment,
         answered_by: AnsweredBy,
     ) -> bool {
-        let lease = self.records.get_mut(ip).filter(|lease| lease.mac == mac);
-        let Some(lease) = lease else { return false };
+        let found = self.records.get_filed(ip).filter(|(lease, _)| lease.mac == mac);
+        let Some((lease, filed)) = found else { return false };
         let (starts, expires) = match lease.state {
             State::Bound => {
-                extend(&mut self.ends, lease, expires.max(lease.expires));
+                lease.expires = expires.max(lease.expires);
+                self.ends.file(lease, filed);
                 lease.answered_by = answered_by;
                 lease.taken = true;
                 return true;
@@ -195,16 +196,16 @@ impl Table {
         forgotten
     }
 
-    /// The occupied addresses whose time has come, the longest overdue first; at most
-    /// [`MAX_DUE`], so ask again after these.
-    pub fn due(&self, now: Moment) -> Vec<Ipv4Addr> {
-        let due = self.ends.iter().take_while(|(end, _)| *end <= now);
-        due.take(MAX_DUE).map(|(_, ip)| ip).collect()
+    /// The occupied addresses whose time has come, those that are overdue for longest first (to the
+    /// second, where thousands are); at most [`MAX_DUE`], so ask again after these.
+    pub fn due(&mut self, now: Moment) -> Vec<Ipv4Addr> {
+        self.ends.due(&mut self.records, now, MAX_DUE)
     }
 
-    /// When the next occupied address comes to its end.
+    /// When to ask [`Self::due`] again: not after the next end, and hardly before it. That it has no
+    /// answer then, because all was renewed, is usual.
     pub fn next_due(&self) -> Option<Moment> {
-        self.ends.first().map(|(end, _)| end)
+        self.ends.next()
     }
 
     /// The address for a new client: the first never used one of the ranges in order, then the
@@ -282,6 +283,20 @@ impl Table {
         self.records.iter().chain(self.aside.iter())
     }
 
+    /// The same, of higher addresses than `after`, in their order: for a journal that writes a part of them
+    /// at a time.
+    pub fn all_leases_after(&self, after: Option<Ipv4Addr>) -> impl Iterator<Item = &Lease> {
+        let mut served = self.records.after(after).peekable();
+        let mut aside = self.aside.after(after).peekable();
+        std::iter::from_fn(move || {
+            let is_aside = match (served.peek(), aside.peek()) {
+                (Some(served), Some(aside)) => aside.ip < served.ip,
+                (served, _) => served.is_none(),
+            };
+            if is_aside { aside.next() } else { served.next() }
+        })
+    }
+
     /// How many leases are served.
     pub fn len(&self) -> usize {
         self.records.len()
@@ -295,6 +310,12 @@ impl Table {
     /// How many leases are put aside because they lie in no network.
     pub fn aside(&self) -> usize {
         self.aside.len()
+    }
+
+    /// How many ends are filed that are still to come, right or not.
+    #[cfg(test)]
+    pub(super) fn filed_ends(&self) -> usize {
+        self.ends.len()
     }
 
     fn pool(&self, network: NetworkId) -> Option<&Pool> {
@@ -343,13 +364,14 @@ impl Table {
     }
 
     /// Lays a lease down that says no more than until when the address is its client's; `false`: it says
-    /// more. Of the indexes, only that of ends sees a difference.
+    /// more. Of the indexes, only that of ends sees a difference, if any.
     fn prolong(&mut self, lease: &Lease) -> bool {
-        let Some(former) = self.records.get_mut(lease.ip) else { return false };
+        let Some((former, filed)) = self.records.get_filed(lease.ip) else { return false };
         if !prolongs(former, lease) {
             return false;
         }
-        extend(&mut self.ends, former, lease.expires);
+        former.expires = lease.expires;
+        self.ends.file(former, filed);
         former.durable_until = lease.durable_until;
         former.answered_by = lease.answered_by;
         former.taken = lease.taken;
@@ -372,12 +394,15 @@ impl Table {
 
     /// Enters a record into every index.
     fn index(&mut self, ip: Ipv4Addr) {
-        let Some(place) = self.records.place_of(ip) else { return };
-        let end = self.records.at(place).and_then(end);
-        if let Some((end, ip)) = end {
-            self.ends.insert(end, ip);
+        if let Some((lease, filed)) = self.records.get_filed(ip) {
+            self.ends.file(lease, filed);
         }
-        self.enter(place);
+        if self.ends.is_stale(self.records.len()) {
+            self.ends = Ends::of(&mut self.records);
+        }
+        if let Some(place) = self.records.place_of(ip) {
+            self.enter(place);
+        }
     }
 
     /// Enters a record into every index but that of ends.
@@ -405,13 +430,12 @@ impl Table {
         }
     }
 
-    /// Takes a record out of every index.
+    /// Takes a record out of every index but that of ends, which sees for itself.
     fn unindex(&mut self, ip: Ipv4Addr) {
         let Some(network) = self.network_of(ip) else { return };
         let Some(lease) = self.records.get(ip) else { return };
         let Some(pool) = self.pools.get_mut(usize::from(network.0)) else { return };
         pool.remove(lease);
-        self.ends.remove(lease.expires, ip);
         if let Some(client) = KeyRef::of_lease(pool.identity, lease) {
             self.clients.unlink(self.clients.hash(network, client), ip);
         }
@@ -441,24 +465,6 @@ fn prolongs(former: &Lease, lease: &Lease) -> bool {
         && former.starts == lease.starts
         && former.same_client(lease)
         && former.host_name == lease.host_name
-}
-
-/// When a lease comes to its end, if it does.
-fn end(lease: &Lease) -> Option<(Moment, Ipv4Addr)> {
-    (lease.state.occupies() && lease.expires != Moment::FOREVER).then_some((lease.expires, lease.ip))
-}
-
-/// A lease that is occupied ends at another moment. That concerns one index alone, and renewals are
-/// made of it.
-fn extend(ends: &mut Timeline, lease: &mut Lease, expires: Moment) {
-    let before = std::mem::replace(&mut lease.expires, expires);
-    if before == expires {
-        return;
-    }
-    ends.remove(before, lease.ip);
-    if expires != Moment::FOREVER {
-        ends.insert(expires, lease.ip);
-    }
 }
 
 /// Which of a client's addresses is the one it is known by: what it has before what it had, the

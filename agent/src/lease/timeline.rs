@@ -1,4 +1,4 @@
-//! Addresses ordered by a moment: what comes to its end next, what has been free for longest.
+//! Addresses ordered by a moment: what comes to its end within a second, what has been free for longest.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -12,14 +12,8 @@ pub(super) struct Timeline {
 }
 
 /// The moment's upper and lower half, then the address: 12 bytes where a `(u64, u32)` takes 16,
-/// with the same order. A million leases have a million of these.
+/// with the same order. A million free addresses have a million of these.
 type Entry = [u32; 3];
-
-impl FromIterator<(Moment, Ipv4Addr)> for Timeline {
-    fn from_iter<I: IntoIterator<Item = (Moment, Ipv4Addr)>>(pairs: I) -> Self {
-        Self { entries: pairs.into_iter().map(|(moment, ip)| entry(moment, ip)).collect() }
-    }
-}
 
 impl Timeline {
     /// Adds an address at a moment.

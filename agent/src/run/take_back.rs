@@ -94,7 +94,7 @@ struct Asked {
 impl Core {
     /// Takes back what is due and what was given back; a part of it, if it is much.
     pub(super) fn take_back(&mut self, now: Now) {
-        for due in self.engine.due(&self.table, now.moment) {
+        for due in self.engine.due(&mut self.table, now.moment) {
             self.leaving.addresses.entry(due.ip).or_insert(due);
         }
         let leaving = self.leaving.take();

@@ -102,7 +102,7 @@ fn c59_an_expired_address_is_not_free_if_the_kernel_renewed_it() {
     let mut lab = Lab::new(&rack(&[]));
     let address = bound(&mut lab, 1);
     lab.wait(3600);
-    let due = lab.engine.due(&lab.table, lab.now);
+    let due = lab.engine.due(&mut lab.table, lab.now);
     assert_eq!(due.len(), 1);
     // The event of a renewal a moment before was still on its way.
     let renewed = lab.now.after(std::time::Duration::from_secs(3599));

@@ -311,7 +311,7 @@ impl Lab {
 
     /// Everything that is on its way back, or due, is taken back; what is free then.
     pub(super) fn take_back(&mut self) -> HashSet<Ipv4Addr> {
-        for due in self.engine.due(&self.table, self.now) {
+        for due in self.engine.due(&mut self.table, self.now) {
             self.leaving.entry(due.ip).or_insert(due);
         }
         let leaving: Vec<TakeBack> = self.leaving.drain().map(|(_, take_back)| take_back).collect();

@@ -5,13 +5,13 @@
 use crate::config::Config;
 use crate::lease::changes::Changes;
 use crate::lease::clients::Clients;
+use crate::lease::ends::Ends;
 use crate::lease::journal::Loaded;
 use crate::lease::pool::Pool;
 use crate::lease::records::Records;
-use crate::lease::timeline::Timeline;
 use crate::lease::{Lease, NetworkId};
 
-use super::{Table, end, prolongs};
+use super::{Table, prolongs};
 
 impl Table {
     /// A table of the configured networks, without leases.
@@ -36,7 +36,7 @@ impl Table {
             subnets: subnets.collect(),
             records: Records::default(),
             clients: Clients::default(),
-            ends: Timeline::default(),
+            ends: Ends::default(),
             aside: Records::default(),
             changes: None,
         };
@@ -49,7 +49,7 @@ impl Table {
         for place in table.records.places() {
             table.enter(place);
         }
-        table.ends = ends(&table.records);
+        table.ends = Ends::of(&mut table.records);
         table
     }
 
@@ -66,8 +66,6 @@ impl Table {
     /// O(n log n), however few are changed.
     pub fn revise(&mut self, mut word: impl FnMut(&Lease) -> Option<Lease>) {
         let mut others = Vec::new();
-        // Its memory is the new one's then.
-        self.ends = Timeline::default();
         for lease in self.records.iter_mut() {
             match word(lease) {
                 Some(new) if prolongs(lease, &new) => {
@@ -78,14 +76,9 @@ impl Table {
                 None => {}
             }
         }
-        self.ends = ends(&self.records);
+        self.ends = Ends::of(&mut self.records);
         for lease in others {
             self.put(lease);
         }
     }
-}
-
-/// The ends of all leases.
-fn ends(records: &Records) -> Timeline {
-    records.iter().filter_map(end).collect()
 }

@@ -43,7 +43,7 @@ proptest! {
         table.note_changes();
         let (mut waiting, mut picture) = (Changes::default(), Picture::default());
         for (now, (step, looks)) in steps.iter().enumerate() {
-            apply(step, now as u64 + 1, &mut table, &mut model);
+            apply(step, now as u64 + 1, 1, &mut table, &mut model);
             waiting.merge(table.take_changes());
             if *looks {
                 picture.follow(&table, std::mem::take(&mut waiting));

@@ -3,6 +3,7 @@
 #![expect(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
 
 mod changes;
+mod ends;
 mod kept;
 mod model;
 
@@ -256,14 +257,16 @@ fn a_renewal_by_the_kernel_binds_an_offer_and_revives_what_ran_out_meanwhile() {
         (bound.state, bound.expires, bound.answered_by),
         (State::Bound, Moment(90), AnsweredBy::Kernel)
     );
-    assert_eq!(table.next_due(), Some(Moment(90)));
     assert!(!renewed(&mut table, 2, 99), "another client's event");
     assert!(renewed(&mut table, 1, 80), "an older event");
+    assert!(table.due(Moment(89)).is_empty());
     assert_eq!(table.next_due(), Some(Moment(90)));
+    assert_eq!(table.due(Moment(90)), [address]);
     table.expire(address, Moment(91));
     assert!(renewed(&mut table, 1, 120));
     table.release(address, Moment(100));
     assert!(!renewed(&mut table, 1, 130), "the kernel had suspended it before");
+    assert!(table.due(Moment(130)).is_empty());
     assert_eq!(table.next_due(), None);
 }
 

@@ -117,15 +117,16 @@ impl Model {
     }
 }
 
-/// Does a step to both, at a time.
-pub(super) fn apply(step: &Step, now: u64, table: &mut Table, model: &mut Model) {
+/// Does a step to both, at a time; lengths are in `unit`s of time.
+pub(super) fn apply(step: &Step, now: u64, unit: u64, table: &mut Table, model: &mut Model) {
     let at = Moment(now);
+    let after = |length: u8| now + u64::from(length) * unit;
     let freed = |lease: &mut Lease, state| {
         (lease.state, lease.starts, lease.expires) = (state, at, at);
     };
     match *step {
         Step::Put { host: number, client, state, length } => {
-            let new = lease(&host(number).to_string(), client, state, now, now + u64::from(length));
+            let new = lease(&host(number).to_string(), client, state, now, after(length));
             table.put(new.clone());
             let took = |former: &Lease| former.taken && former.mac == new.mac;
             let taken = new.taken || model.leases.get(&new.ip).is_some_and(took);
@@ -145,7 +146,7 @@ pub(super) fn apply(step: &Step, now: u64, table: &mut Table, model: &mut Model)
             assert_eq!(table.expire(host(number), at), had.is_some());
         }
         Step::Decline(number, length) => {
-            let until = Moment(now + u64::from(length));
+            let until = Moment(after(length));
             if let Some(lease) = model.leases.get_mut(&host(number)) {
                 (lease.state, lease.starts, lease.expires) = (State::Declined, at, until);
             }
@@ -153,7 +154,7 @@ pub(super) fn apply(step: &Step, now: u64, table: &mut Table, model: &mut Model)
         }
         Step::Forget(number) => assert_eq!(table.forget(host(number)), model.leases.remove(&host(number))),
         Step::Renew { host: number, client, length } => {
-            let until = Moment(now + u64::from(length));
+            let until = Moment(after(length));
             table.renewed(host(number), mac(client), at, until, AnsweredBy::Agent);
             if let Some(lease) = model.leases.get_mut(&host(number)).filter(|lease| lease.mac == mac(client))
             {
@@ -175,7 +176,7 @@ pub(super) fn apply(step: &Step, now: u64, table: &mut Table, model: &mut Model)
             assert_eq!(table.let_go(host(number), at), had.is_some());
         }
         Step::Revise(length) => {
-            let until = Moment(now + u64::from(length));
+            let until = Moment(after(length));
             let word = |lease: &Lease| {
                 let expires = lease.expires.max(until);
                 let is_meant = matches!(lease.state, State::Offered | State::Bound);
@@ -198,13 +199,18 @@ pub(super) fn apply(step: &Step, now: u64, table: &mut Table, model: &mut Model)
 proptest! {
     #[test]
     fn the_table_is_what_a_plain_list_of_leases_is(
-        steps in prop::collection::vec((step(), 0u8..16), 1..80)
+        steps in prop::collection::vec((step(), 0u8..16), 1..80),
+        // Within one second, in neighbouring ones, and far apart.
+        unit in prop::sample::select(vec![1, 1 << 28, 1 << 30, 1 << 33]),
     ) {
         let mut table = Table::new(&model_config());
         let mut model = Model::default();
         for (now, (step, skipped)) in steps.iter().enumerate() {
-            let now = now as u64 + 1;
-            apply(step, now, &mut table, &mut model);
+            let now = (now as u64 + 1) * unit;
+            apply(step, now, unit, &mut table, &mut model);
+            let next = model.leases.values().filter(|it| it.state.occupies()).map(|it| it.expires).min();
+            let is_known = |next| table.next_due().is_some_and(|due| due <= next);
+            prop_assert!(next.is_none_or(is_known), "after {:?}", step);
             for member in [false, true] {
                 let chosen = table.next_free(NETWORK, |_| member, |ip| ip == host(*skipped));
                 prop_assert_eq!(chosen, model.next_free(member, *skipped), "after {:?}", step);
