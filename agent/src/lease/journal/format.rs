@@ -152,11 +152,25 @@ impl Display for Dated {
 struct Plain(Option<time::OffsetDateTime>);
 
 impl Display for Plain {
+    /// Digit by digit: with the machinery of `fmt` for each number, five dates in an entry took longer than all
+    /// the rest of it.
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
         let Some(at) = self.0 else { return to.write_str("never") };
-        let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
-        write!(to, "{year:04}/{month:02}/{day:02} {:02}:{:02}:{:02}", at.hour(), at.minute(), at.second())
+        let year = u16::try_from(at.year()).unwrap_or_default();
+        let [century, year] =
+            [year / 100, year % 100].map(|part| two(u8::try_from(part).unwrap_or_default()));
+        let [month, day] = [two(at.month().into()), two(at.day())];
+        let [hour, minute, second] = [two(at.hour()), two(at.minute()), two(at.second())];
+        let date = [century[0], century[1], year[0], year[1], b'/', month[0], month[1], b'/', day[0], day[1]];
+        let time = [b' ', hour[0], hour[1], b':', minute[0], minute[1], b':', second[0], second[1]];
+        to.write_str(std::str::from_utf8(&date).unwrap_or_default())?;
+        to.write_str(std::str::from_utf8(&time).unwrap_or_default())
     }
+}
+
+/// The two digits of a number below a hundred.
+fn two(number: u8) -> [u8; 2] {
+    [number / 10, number % 10].map(|digit| b'0'.saturating_add(digit))
 }
 
 /// Bytes as a string that any reader of the format reads back.
