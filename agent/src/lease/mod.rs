@@ -24,7 +24,7 @@ use crate::clock::Moment;
 
 pub use changes::Changes;
 pub use journal::{
-    BootId, Disk, DiskFile, Journal, JournalError, Loaded, Note, OsDisk, Promise, Synced, What,
+    BootId, Disk, DiskFile, Journal, JournalError, Loaded, Note, OsDisk, Promise, Synced, What, Written,
     path_in as journal_path, peek as peek_journal,
 };
 pub use pool::Counts;

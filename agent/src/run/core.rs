@@ -23,7 +23,7 @@ use crate::lease::{Journal, Table};
 
 use super::adopt;
 use super::batch::Batch;
-use super::disk::Disk;
+use super::disk::{Disk, Writing};
 use super::follow::{News, Seen};
 use super::links::{Heard, Links};
 use super::loader::Loader;
@@ -32,6 +32,7 @@ use super::own_address::OwnAddresses;
 use super::quiet::Quiet;
 use super::release::Releases;
 use super::reload::Reload;
+use super::sync::Syncer;
 use super::take_back::Leaving;
 use super::warnings;
 
@@ -62,6 +63,10 @@ pub struct Core {
     /// The last turn ended before all was read.
     pub(super) more: bool,
     pub(super) disk: Disk,
+    /// Waits for the disk beside us; none: we do.
+    pub(super) syncer: Option<Syncer>,
+    /// What was decided and is not carried out yet; there within a turn alone.
+    pub(super) under_way: Option<UnderWay>,
     pub(super) news: News,
     pub(super) seen: Seen,
     pub(super) recycle_after: Moment,
@@ -69,6 +74,15 @@ pub struct Core {
     pub(super) quiet: Quiet,
     /// The addresses set in place of the interfaces' own; there from the first turn on.
     pub(super) addresses: Option<OwnAddresses>,
+}
+
+/// A batch on its way.
+#[derive(Debug)]
+pub struct UnderWay {
+    batch: Batch,
+    writing: Writing,
+    /// When it was begun.
+    since: Moment,
 }
 
 /// What the agent counts.
@@ -157,12 +171,16 @@ impl Core {
             let mut batch = Batch::default();
             let events = self.read_events(&mut batch, now.moment);
             let frames = self.read_frames(&mut batch, now.moment);
-            self.commit(batch, now);
+            // What came in before is on its way to the disk meanwhile.
+            self.end_commit();
+            self.begin_commit(batch, now);
             self.more = events || frames;
             if !self.more {
                 break;
             }
         }
+        self.end_commit();
+        self.compact_some();
         self.look_at_releases();
         self.look_at_probes();
         let now = Now::read();
@@ -174,7 +192,7 @@ impl Core {
 
     /// How long to sleep if nothing happens.
     fn deadline(&self) -> Duration {
-        if self.more {
+        if self.more || self.journal.is_rewriting() {
             return Duration::ZERO;
         }
         let now = Now::read().moment;
@@ -304,11 +322,25 @@ impl Core {
     }
 
     /// Disk, kernel, wire: in this order (promise 1).
-    pub(super) fn commit(&mut self, mut batch: Batch, now: Now) {
-        if batch.is_empty() {
-            return;
+    pub(super) fn commit(&mut self, batch: Batch, now: Now) {
+        self.end_commit();
+        self.begin_commit(batch, now);
+        self.end_commit();
+    }
+
+    /// Sets a batch on its way to the disk. Until [`Self::end_commit`], which comes before anything but
+    /// decisions, neither the kernel nor anybody else knows of it.
+    fn begin_commit(&mut self, batch: Batch, now: Now) {
+        if !batch.is_empty() {
+            let writing = self.begin_write(&batch.writes, now);
+            self.under_way = Some(UnderWay { batch, writing, since: now.moment });
         }
-        let failed = self.write(&batch.writes, now);
+    }
+
+    /// Carries out what is on its way.
+    fn end_commit(&mut self) {
+        let Some(UnderWay { mut batch, writing, since }) = self.under_way.take() else { return };
+        let failed = self.end_write(&batch.writes, writing);
         if !failed.is_empty() {
             let covered = |ip| {
                 let lease = self.table.get(ip)?;
@@ -323,7 +355,7 @@ impl Core {
         // What is not asked for is offered, as without a probe.
         let _faults = self.links.ask(&batch.probes);
         let sent = self.links.send(&batch.replies, &mut self.counts);
-        let took = Now::read().moment.since(now.moment);
+        let took = Now::read().moment.since(since);
         for _ in 0..sent {
             self.outlets.metrics.replies.record(took);
         }

@@ -12,10 +12,11 @@ use tracing::{error, info, warn};
 
 use crate::clock::{Moment, Now};
 use crate::engine::Note;
-use crate::lease::{JournalError, State};
+use crate::lease::{JournalError, State, Written};
 
 use super::batch::Batch;
 use super::core::Core;
+use super::sync::{self, Syncer};
 
 /// Leases remembered whose write failed, and of as many what is to be said of them. What is past that is
 /// written when its client asks again.
@@ -31,6 +32,22 @@ const COMPACT_AGAIN: Duration = Duration::from_mins(1);
 /// write all there is.
 const REPAIR_AGAIN: Duration = Duration::from_secs(1);
 const REPAIR_SHARE: u32 = 10;
+
+/// Fewer leases than this are on disk before another thread has been woken twice.
+const WORTH_A_THREAD: usize = 8;
+
+/// Leases on their way to disk.
+#[derive(Debug)]
+pub enum Writing {
+    /// None.
+    Nothing,
+    /// Written, and to be synced.
+    Here(Written),
+    /// Written, and being synced.
+    Beside(Written),
+    /// They are not written; without an error it was too early to try again.
+    Failed(Option<JournalError>),
+}
 
 /// What is known of the disk.
 #[derive(Debug, Default)]
@@ -74,10 +91,43 @@ impl Core {
     /// Writes leases as the table has them; those that are not on disk now, of which nothing may be
     /// promised.
     pub(super) fn write(&mut self, writes: &HashMap<Ipv4Addr, Moment>, now: Now) -> HashSet<Ipv4Addr> {
+        let writing = self.begin_write(writes, now);
+        self.end_write(writes, writing)
+    }
+
+    /// Begins to write leases as the table has them. Many are synced beside us.
+    pub(super) fn begin_write(&mut self, writes: &HashMap<Ipv4Addr, Moment>, now: Now) -> Writing {
         if writes.is_empty() {
-            return HashSet::new();
+            return Writing::Nothing;
         }
-        let failed = match self.try_write(writes, now) {
+        match self.try_write(writes, now) {
+            Ok(written) if writes.len() >= WORTH_A_THREAD && self.sync_beside() => Writing::Beside(written),
+            Ok(written) => Writing::Here(written),
+            Err(fault) => Writing::Failed(fault),
+        }
+    }
+
+    /// Waits until leases are on disk; those that are not, of which nothing may be promised.
+    pub(super) fn end_write(
+        &mut self,
+        writes: &HashMap<Ipv4Addr, Moment>,
+        writing: Writing,
+    ) -> HashSet<Ipv4Addr> {
+        let (written, (synced, took)) = match writing {
+            Writing::Nothing => return HashSet::new(),
+            Writing::Here(written) => {
+                (Ok(written), self.journal.file().map_or_else(none_to_sync, sync::sync))
+            }
+            Writing::Beside(written) => (Ok(written), self.end_sync()),
+            Writing::Failed(fault) => (Err(fault), none_to_sync()),
+        };
+        let on_disk = written.and_then(|written| {
+            let synced = self.journal.synced(written, synced)?;
+            self.outlets.metrics.journal_syncs.record(took);
+            self.table.mark_durable(&synced);
+            Ok(())
+        });
+        let failed = match on_disk {
             Ok(()) => writes.keys().copied().filter(|ip| self.table.get(*ip).is_none()).collect(),
             Err(fault) => {
                 self.disk.failed(writes);
@@ -94,11 +144,6 @@ impl Core {
         if self.disk.fault.take().is_some() {
             info!("the lease file can be written again");
         }
-        if let Err(Some(fault)) = self.compact(now)
-            && self.quiet.may_say("compaction", "")
-        {
-            warn!("{fault}");
-        }
         failed
     }
 
@@ -107,36 +152,55 @@ impl Core {
         &mut self,
         writes: &HashMap<Ipv4Addr, Moment>,
         now: Now,
-    ) -> Result<(), Option<JournalError>> {
+    ) -> Result<Written, Option<JournalError>> {
         if self.journal.is_broken() {
-            self.compact(now)?;
+            self.repair(now)?;
         }
         let leases: Vec<_> =
             writes.iter().filter_map(|(ip, until)| Some((self.table.get(*ip)?, *until))).collect();
-        let began = Now::read();
-        let synced = self.journal.append(&leases, now)?;
-        self.outlets.metrics.journal_syncs.record(Now::read().moment.since(began.moment));
-        self.table.mark_durable(&synced);
-        Ok(())
+        Ok(self.journal.write(&leases, now)?)
     }
 
-    /// A new file in place of one that has grown, or that cannot be written any more.
-    fn compact(&mut self, now: Now) -> Result<(), Option<JournalError>> {
-        if !self.journal.wants_compaction() {
-            return Ok(());
-        }
+    /// Has the file synced by the thread for that; false: there is none.
+    fn sync_beside(&mut self) -> bool {
+        let file = self.journal.file().and_then(|file| file.try_clone().ok());
+        file.zip(self.syncer.as_ref()).is_some_and(|(file, syncer)| syncer.begin(file).is_ok())
+    }
+
+    fn end_sync(&self) -> sync::Outcome {
+        self.syncer.as_ref().map_or_else(none_to_sync, Syncer::end)
+    }
+
+    /// A new file in place of one that cannot be written any more.
+    fn repair(&mut self, now: Now) -> Result<(), Option<JournalError>> {
         if now.moment < self.disk.compact_after {
-            return if self.journal.is_broken() { Err(None) } else { Ok(()) };
+            return Err(None);
         }
         let Err(fault) = self.journal.compact(self.table.all_leases(), now) else { return Ok(()) };
         let ended = Now::read().moment;
-        let pause = if self.journal.is_broken() {
-            REPAIR_AGAIN.max(ended.since(now.moment).saturating_mul(REPAIR_SHARE))
-        } else {
-            COMPACT_AGAIN
-        };
+        let pause = REPAIR_AGAIN.max(ended.since(now.moment).saturating_mul(REPAIR_SHARE));
         self.disk.compact_after = ended.after(pause);
         Err(Some(fault))
+    }
+
+    /// A part of a new file in place of one that has grown: clients are answered between the parts.
+    pub(super) fn compact_some(&mut self) {
+        let now = Now::read();
+        let journal = &self.journal;
+        let wanted =
+            journal.is_rewriting() || journal.wants_compaction() && now.moment >= self.disk.compact_after;
+        // One that is broken is repaired with the next write.
+        if !wanted || journal.is_broken() {
+            return;
+        }
+        let Err(fault) = self.journal.rewrite(|after| self.table.all_leases_after(after), now) else {
+            return;
+        };
+        let pause = if self.journal.is_broken() { REPAIR_AGAIN } else { COMPACT_AGAIN };
+        self.disk.compact_after = now.moment.after(pause);
+        if self.quiet.may_say("compaction", "") {
+            warn!("{fault}");
+        }
     }
 
     /// Notes that leases cannot be written, and says so.
@@ -180,6 +244,11 @@ impl Core {
             Err(fault) => self.disk_failed(&fault),
         }
     }
+}
+
+/// Of a file that is not there nothing is known.
+fn none_to_sync() -> sync::Outcome {
+    (Err(std::io::Error::other("there is no file to be synced")), Duration::ZERO)
 }
 
 #[cfg(test)]

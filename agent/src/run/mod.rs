@@ -26,6 +26,7 @@ mod probes;
 mod quiet;
 mod release;
 mod reload;
+mod sync;
 mod take_back;
 #[cfg(test)]
 mod tests;
@@ -295,6 +296,8 @@ fn build_core(
         releases: release::Releases::default(),
         more: false,
         disk: disk::Disk::default(),
+        syncer: sync::Syncer::start().ok(),
+        under_way: None,
         news: follow::News::new()?,
         seen: follow::Seen::default(),
         recycle_after: Moment::NEVER,

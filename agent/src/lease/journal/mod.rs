@@ -14,9 +14,10 @@
 //! - Damaged parts are copied aside before the file is rewritten without them.
 //! - Two processes never write one journal.
 //!
-//! Everything here blocks: it belongs on a thread of its own. Compaction is synchronous: 10 000
-//! leases are some 4 MB, a few milliseconds; a million some 400 MB, seconds on a fast disk, in
-//! which the kernel goes on renewing and new bindings wait.
+//! Everything here blocks: it belongs on a thread of its own. 10 000 leases are some 4 MB, a few
+//! milliseconds; a million some 400 MB, seconds on a fast disk. So a file that has grown is written anew
+//! a part at a time, between other calls ([`Journal::rewrite`]). Only a file that is broken is
+//! replaced in one go ([`Journal::compact`]): nothing new can be promised before that.
 
 mod disk;
 mod error;
@@ -29,10 +30,12 @@ mod parse;
 mod parts;
 mod peek;
 mod proof;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 pub use disk::{Disk, DiskFile, OsDisk};
@@ -40,12 +43,13 @@ pub use error::{JournalError, Note};
 pub use format::BootId;
 pub use lexer::What;
 pub use peek::peek;
-pub use proof::{Loaded, Promise, Synced};
+pub use proof::{Loaded, Promise, Synced, Written};
 
 use super::Lease;
 use crate::clock::{Moment, Now};
 use load::{Damage, OnDisk, Read};
 use lock::Lock;
+use rewrite::Rewrite;
 
 /// A journal that is open, and this process's alone.
 #[derive(Debug)]
@@ -64,6 +68,10 @@ pub struct Journal<D: Disk = OsDisk> {
     others: Vec<u8>,
     /// Whether the file ends in the middle of a line (as another writer may have left it).
     unfinished_line: bool,
+    /// The file that is to take the place of this one.
+    rewrite: Option<Rewrite<D::File>>,
+    /// Bytes of a part of that: [`rewrite::PART`], but in tests.
+    part: usize,
     /// Held, not used; none on a disk that is not the machine's.
     lock: Option<Lock>,
 }
@@ -73,8 +81,8 @@ const COMPACT_FROM: u64 = 1 << 20;
 /// A file is compacted when it has this many times the bytes its live leases need: each byte is
 /// then rewritten a third of a time on average.
 const COMPACT_FACTOR: u64 = 4;
-/// Leases that are formatted before they are written, in a compaction.
-const COMPACT_CHUNK: usize = 1 << 20;
+/// Bytes of an entry, about.
+const ENTRY: usize = 448;
 /// Names for damaged parts that are tried.
 const MAX_KEPT: u32 = 1_000;
 
@@ -117,6 +125,8 @@ impl<D: Disk> Journal<D> {
             live_bytes: 0,
             others: Vec::new(),
             unfinished_line: false,
+            rewrite: None,
+            part: rewrite::PART,
             lock: None,
         };
         let bytes = journal.disk.read(&journal.path).map_err(|source| journal.cannot_open(source))?;
@@ -155,9 +165,17 @@ impl<D: Disk> Journal<D> {
     /// The horizon of an occupied address is at least the lease's own end; a free one has none
     /// beyond when it became free. After an error nothing of the batch may be promised.
     pub fn append(&mut self, batch: &[(&Lease, Moment)], now: Now) -> Result<Synced, JournalError> {
+        let written = self.write(batch, now)?;
+        let synced = self.file.as_mut().map_or(Ok(()), D::File::sync);
+        self.synced(written, synced)
+    }
+
+    /// The first half of [`Self::append`]: writes a batch that is not on disk before [`Self::synced`], which
+    /// has to be the next call.
+    pub fn write(&mut self, batch: &[(&Lease, Moment)], now: Now) -> Result<Written, JournalError> {
         let batch: Vec<(&Lease, Moment)> =
             batch.iter().map(|(lease, until)| (*lease, format::horizon(lease, *until))).collect();
-        let mut text = String::new();
+        let mut text = String::with_capacity(batch.len().saturating_mul(ENTRY));
         if self.unfinished_line {
             text.push('\n');
         }
@@ -166,7 +184,7 @@ impl<D: Disk> Journal<D> {
         }
         let Some(file) = &mut self.file else { return Err(JournalError::CompactFirst(self.path.clone())) };
         if batch.is_empty() {
-            return Ok(Synced::default());
+            return Ok(Written { text: String::new(), synced: Synced::default() });
         }
         if let Err(source) = file.append(text.as_bytes()) {
             // The next entry must not follow half of one.
@@ -175,7 +193,17 @@ impl<D: Disk> Journal<D> {
             }
             return Err(JournalError::Write { path: self.path.clone(), source });
         }
-        if let Err(source) = file.sync() {
+        Ok(Written { synced: Synced::new(&batch), text })
+    }
+
+    /// The second half: how the sync of [`Self::file`] ended, which began after the writing.
+    pub fn synced(&mut self, written: Written, synced: io::Result<()>) -> Result<Synced, JournalError> {
+        let Written { text, synced: proof } = written;
+        if text.is_empty() {
+            return Ok(proof);
+        }
+        let Some(file) = &mut self.file else { return Err(JournalError::CompactFirst(self.path.clone())) };
+        if let Err(source) = synced {
             // Whoever opens this file next could read from memory what never reached the disk.
             let _ = file.truncate(self.length);
             self.file = None;
@@ -183,7 +211,16 @@ impl<D: Disk> Journal<D> {
         }
         self.length = self.length.saturating_add(text.len() as u64);
         self.unfinished_line = false;
-        Ok(Synced::new(&batch))
+        // One that lacks this must not take the old file's place.
+        if self.rewrite.as_mut().is_some_and(|rewrite| rewrite.carry_over(text.as_bytes()).is_err()) {
+            self.give_up_rewrite();
+        }
+        Ok(proof)
+    }
+
+    /// The file, to be synced; none: it is broken.
+    pub fn file(&mut self) -> Option<&mut D::File> {
+        self.file.as_mut()
     }
 
     /// Whether a new file is worth writing, or the only way on.
@@ -197,6 +234,44 @@ impl<D: Disk> Journal<D> {
         self.file.is_none()
     }
 
+    /// Whether a new file is being written, beside which the old one is appended to. Where that cannot be any
+    /// more, a whole one comes first ([`Self::compact`]).
+    pub fn is_rewriting(&self) -> bool {
+        self.rewrite.is_some() && !self.is_broken()
+    }
+
+    /// Writes a part of a new file, some milliseconds' worth, or begins one. With the last part it takes
+    /// the old one's place: `true`. On an error the old one is as it was, and the new one is given up.
+    ///
+    /// `leases_after` gives the leases of higher addresses, in their order, as they are now
+    /// ([`super::Table::all_leases_after`]).
+    pub fn rewrite<'a, I: IntoIterator<Item = &'a Lease>>(
+        &mut self,
+        leases_after: impl FnOnce(Option<Ipv4Addr>) -> I,
+        now: Now,
+    ) -> Result<bool, JournalError> {
+        let begun = match self.rewrite.take() {
+            Some(begun) => Ok(begun),
+            None => self.begin_rewrite(),
+        };
+        let written = begun.and_then(|mut rewrite| {
+            let leases = leases_after(rewrite.after());
+            let is_last = rewrite.write_part(leases, self.part, now, self.boot.as_ref())?;
+            Ok((rewrite, is_last))
+        });
+        match written {
+            Ok((rewrite, false)) => {
+                self.rewrite = Some(rewrite);
+                Ok(false)
+            }
+            Ok((rewrite, true)) => self.replace(rewrite).map(|()| true),
+            Err(source) => {
+                self.give_up_rewrite();
+                Err(JournalError::Compact { path: self.path.clone(), source })
+            }
+        }
+    }
+
     /// Writes a new file from all leases of the table ([`super::Table::all_leases`]) and puts it
     /// in place of the old one. On an error the old one is as it was.
     pub fn compact<'a>(
@@ -204,22 +279,19 @@ impl<D: Disk> Journal<D> {
         leases: impl IntoIterator<Item = &'a Lease>,
         now: Now,
     ) -> Result<(), JournalError> {
-        let new = with_suffix(&self.path, ".new");
-        let written = self.write_new(&new, leases, now);
-        let (file, length) = written.map_err(|source| {
-            // What is left of it takes space; the next compaction starts with removing it anyway.
-            let _ = self.disk.remove(&new);
-            JournalError::Compact { path: self.path.clone(), source }
-        })?;
-        // From here on the name may mean either file after a crash, until the folder is synced.
-        self.file = None;
-        let renamed = self.disk.rename(&new, &self.path).and_then(|()| self.disk.sync_folder(self.folder()));
-        renamed.map_err(|source| JournalError::Compact { path: self.path.clone(), source })?;
-        self.file = Some(file);
-        self.length = length;
-        self.live_bytes = length;
-        self.unfinished_line = false;
-        Ok(())
+        self.rewrite = None;
+        let written = self.begin_rewrite().and_then(|mut rewrite| {
+            let mut leases = leases.into_iter();
+            while !rewrite.write_part(&mut leases, self.part, now, self.boot.as_ref())? {}
+            Ok(rewrite)
+        });
+        match written {
+            Ok(rewrite) => self.replace(rewrite),
+            Err(source) => {
+                self.give_up_rewrite();
+                Err(JournalError::Compact { path: self.path.clone(), source })
+            }
+        }
     }
 
     /// How long the file is, in bytes.
@@ -232,38 +304,41 @@ impl<D: Disk> Journal<D> {
         &self.path
     }
 
-    /// Writes leases into a file of their own, down to the disk.
-    fn write_new<'a>(
-        &self,
-        path: &Path,
-        leases: impl IntoIterator<Item = &'a Lease>,
-        now: Now,
-    ) -> io::Result<(D::File, u64)> {
-        self.disk.remove(path)?;
-        let mut file = self.disk.open(path)?;
-        file.append(format::HEADER.as_bytes())?;
-        file.append(&self.others)?;
-        let mut length = (format::HEADER.len() as u64).saturating_add(self.others.len() as u64);
-        let mut text = String::new();
-        for lease in leases {
-            let until = format::horizon(lease, lease.durable_until);
-            format::entry(&mut text, lease, until, now, self.boot.as_ref());
-            if text.len() >= COMPACT_CHUNK {
-                file.append(text.as_bytes())?;
-                length = length.saturating_add(text.len() as u64);
-                text.clear();
-            }
-        }
-        file.append(text.as_bytes())?;
-        file.sync()?;
-        Ok((file, length.saturating_add(text.len() as u64)))
+    /// A new file without leases.
+    fn begin_rewrite(&self) -> io::Result<Rewrite<D::File>> {
+        let path = self.new_path();
+        self.disk.remove(&path)?;
+        Rewrite::begin(self.disk.open(&path)?, &self.others)
+    }
+
+    /// What is left of a new file takes space; the next one begins with removing it anyway.
+    fn give_up_rewrite(&mut self) {
+        self.rewrite = None;
+        let _ = self.disk.remove(&self.new_path());
+    }
+
+    /// Puts a new file, which is on disk, in place of the old one.
+    fn replace(&mut self, rewrite: Rewrite<D::File>) -> Result<(), JournalError> {
+        // From here on the name may mean either file after a crash, until the folder is synced.
+        self.file = None;
+        let renamed = self.disk.rename(&self.new_path(), &self.path);
+        let renamed = renamed.and_then(|()| self.disk.sync_folder(self.folder()));
+        renamed.map_err(|source| JournalError::Compact { path: self.path.clone(), source })?;
+        let Rewrite { file, length, live_bytes, .. } = rewrite;
+        (self.file, self.length, self.live_bytes) = (Some(file), length, live_bytes);
+        self.unfinished_line = false;
+        Ok(())
+    }
+
+    fn new_path(&self) -> PathBuf {
+        with_suffix(&self.path, ".new")
     }
 
     /// Goes on with a file that was read and synced, without its torn end.
     fn adopt(&mut self, bytes: &[u8], read: &Read) -> Result<(), JournalError> {
         let good = bytes.get(..read.torn.map_or(bytes.len(), |torn| torn.begin)).unwrap_or_default();
         let open = || {
-            self.disk.remove(&with_suffix(&self.path, ".new"))?;
+            self.disk.remove(&self.new_path())?;
             let mut file = self.disk.open(&self.path)?;
             if good.len() < bytes.len() {
                 // On disk with the next append at the latest; until then it is torn as before.

@@ -14,6 +14,16 @@ pub struct Synced {
     promises: Vec<Promise>,
 }
 
+/// A batch that was written and is not known to be on disk: nothing of it may be promised.
+#[derive(Debug)]
+#[must_use = "it has to be synced"]
+pub struct Written {
+    /// What was written.
+    pub(super) text: String,
+    /// What is durable once it is synced.
+    pub(super) synced: Synced,
+}
+
 /// An address that is a client's on disk, up to a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Promise {

@@ -14,6 +14,8 @@ use crate::lease::journal::{Disk, DiskFile};
 pub(super) enum Failure {
     /// A write stops after this many bytes: the disk is full.
     Full(usize),
+    /// The write after the next one stops.
+    FullSoon,
     /// A write stops, and cutting the file fails as well.
     FullForGood(usize),
     /// A file cannot be opened to be written.
@@ -261,6 +263,9 @@ impl DiskFile for BadFile {
             drop(inner);
             self.disk.take(Step::Append(self.file, bytes[..room.min(bytes.len())].to_vec()));
             return Err(io::ErrorKind::StorageFull.into());
+        }
+        if full == Some(Failure::FullSoon) {
+            self.disk.fail(Failure::Full(10));
         }
         self.disk.take(Step::Append(self.file, bytes.to_vec()));
         Ok(())

@@ -201,18 +201,24 @@ fn schedule(seed: u64) {
     let mut acceptable: BTreeMap<Ipv4Addr, Vec<Lease>> = BTreeMap::new();
     let mut promised: BTreeMap<Ipv4Addr, Lease> = BTreeMap::new();
     for step in 0..60 {
+        journal.part = 700;
         if random.below(4) == 0 {
             let room = usize::try_from(random.below(400)).unwrap();
             let failures = [
                 Failure::Full(room),
+                Failure::FullSoon,
                 Failure::FullForGood(room),
                 Failure::Sync,
                 Failure::Rename,
                 Failure::Folder,
             ];
-            disk.fail(failures[usize::try_from(random.below(5)).unwrap()]);
+            disk.fail(failures[usize::try_from(random.below(6)).unwrap()]);
         }
-        match random.below(8) {
+        match random.below(10) {
+            8 | 9 if !journal.is_broken() => {
+                // Its entries are the table's: of what was promised, or of what was tried after that.
+                let _ = journal.rewrite(|address| after(&table, address), NOW);
+            }
             0 => {
                 // A failure leaves the old file or the new one; the table's leases are in both or tried.
                 if journal.compact(table.values(), NOW).is_ok() {

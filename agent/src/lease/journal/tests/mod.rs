@@ -7,6 +7,7 @@ mod crash;
 mod files;
 mod power_cut;
 mod rebuild;
+mod rewrite;
 mod round_trip;
 
 use std::collections::BTreeMap;
@@ -54,6 +55,11 @@ fn by_ip(leases: &[Lease]) -> BTreeMap<Ipv4Addr, Lease> {
 /// Opens the journal of a disk.
 fn open(disk: &BadDisk) -> (Journal<BadDisk>, super::Loaded) {
     Journal::open_on(disk.clone(), path(), boot(), NOW).unwrap()
+}
+
+/// Leases of higher addresses, in their order.
+fn after(leases: &BTreeMap<Ipv4Addr, Lease>, after: Option<Ipv4Addr>) -> impl Iterator<Item = &Lease> {
+    leases.values().filter(move |lease| after.is_none_or(|after| lease.ip > after))
 }
 
 /// Appends one lease with its horizon.
