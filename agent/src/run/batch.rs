@@ -82,6 +82,12 @@ impl Batch {
         *until = write.until.max(*until);
     }
 
+    /// The address of a lease that the kernel learns by this change with the horizon that is written for it.
+    pub fn covered_by(&self, (needs, change): &(Option<Ipv4Addr>, KernelChange)) -> Option<Ipv4Addr> {
+        let KernelChange::Put { entry, .. } = change else { return None };
+        needs.filter(|ip| self.writes.get(ip).is_some_and(|until| entry.horizon >= until.0))
+    }
+
     /// Drops what would promise more than is on disk; how many replies that are. `covered` gives the
     /// horizon on disk of a lease that ends before that, as the table has it now.
     pub fn forget(
@@ -180,6 +186,15 @@ mod tests {
         };
         assert_eq!((entry.expires, entry.horizon), (500, 600));
         assert!(left(put(601, 1000, false), Some(Moment(600))).is_none());
+    }
+
+    #[test]
+    fn an_entry_that_was_put_with_its_horizon_is_not_extended_once_more() {
+        for (horizon, covered) in [(1000, Some(ONE)), (999, None)] {
+            let mut batch = Batch { kernel: vec![(Some(ONE), put(500, horizon, false))], ..Batch::default() };
+            batch.write(Write { ip: ONE, until: Moment(1000) });
+            assert_eq!(batch.covered_by(&batch.kernel[0]), covered);
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! It sleeps until a frame, an event of the kernel, a question or a deadline is there, then takes
 //! one turn: read all there is (bounded), decide, and carry it out as a batch (`batch`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -378,7 +379,10 @@ impl Core {
             };
             faults.extend(done.err());
         }
-        for (ip, until) in &batch.writes {
+        // Most were put with the horizon that was written.
+        let put: HashSet<Ipv4Addr> =
+            batch.kernel.iter().filter_map(|change| batch.covered_by(change)).collect();
+        for (ip, until) in batch.writes.iter().filter(|(ip, _)| !put.contains(*ip)) {
             let key = self.engine.key_of(&self.table, *ip);
             faults.extend(key.and_then(|key| fast.extend_lease(key, *ip, *until).err()));
         }
