@@ -42,12 +42,22 @@ struct Leaf {
 }
 
 impl Records {
-    /// These leases, of which no two have one address.
+    /// These leases, in the order of their addresses, of which no two are the same.
     pub(super) fn of(leases: Vec<Lease>) -> Self {
         let mut records = Self::default();
+        let mut leaves: Vec<(u32, Box<Leaf>)> = Vec::new();
         for lease in leases {
-            records.insert(lease);
+            let (number, at) = split(lease.ip);
+            let place = records.lay(lease);
+            if leaves.last().is_none_or(|(last, _)| *last != number) {
+                leaves.push((number, Box::new(Leaf::EMPTY)));
+            }
+            if let Some(slot) = leaves.last_mut().and_then(|(_, leaf)| leaf.places.get_mut(at)) {
+                *slot = place;
+                records.len = records.len.saturating_add(1);
+            }
         }
+        records.leaves = leaves.into_iter().collect();
         records
     }
 
