@@ -135,6 +135,13 @@ pub trait Frame {
         value
     }
 
+    /// The value itself, of which the compiler does not know what it is: so it stores zeros as words, where
+    /// it would call a function that clears them byte by byte. No effect outside the kernel.
+    #[inline(always)]
+    fn hide(&self, value: u64) -> u64 {
+        value
+    }
+
     /// The last 8 of the `left` bytes that end before `end`, or all of them after zeros: how a
     /// run of bytes is read in words, from its end to its start, touching none after it.
     #[inline(always)]

@@ -7,6 +7,7 @@
 use crate::checksum::{Sum, sum_before};
 use crate::counters::Counter;
 use crate::facts::{Facts, NONE};
+use crate::fingerprint;
 use crate::frame::{Block, Frame, LONGEST, bootp, ethernet, ip, udp};
 use crate::maps::{Server, ServerFlags, Wire};
 use crate::options::{self, Echoes};
@@ -279,6 +280,9 @@ fn fixed_part<F: Frame + ?Sized, const N: usize>(
         destination: message.address::<{ ip::DESTINATION }>(),
         ciaddr: message.address::<{ bootp::CIADDR }>(),
         giaddr,
+        client_id: frame.hide(fingerprint::NONE),
+        relay_info: frame.hide(fingerprint::NONE),
+        ask: frame.hide(fingerprint::NONE),
         ..Facts::default()
     };
     Ok(Header {

@@ -8,9 +8,10 @@ use xdhcpd_common::maps::{Budget, LeaseKey, Wire};
 use xdhcpd_common::times::SECOND;
 
 use crate::maps::{LIMITS, Request};
+use crate::words;
 
 /// The key of a wire's own bucket: no client has this MAC.
-const WIRE: [u8; 6] = [0; 6];
+const WIRE: u64 = 0;
 
 /// The key of what was seen of other servers: no client has this MAC either.
 const OTHER_SERVERS: [u8; 6] = [0xff; 6];
@@ -23,7 +24,8 @@ pub(crate) fn over(request: &Request) -> Option<Counter> {
     if !take(&request.key, request.server.client_per_second, request.now) {
         return Some(Counter::ClientBudget);
     }
-    let wire = LeaseKey { mac: WIRE, ..request.key };
+    let mut wire = request.key;
+    words::put_key(&mut wire, request.key.wire, WIRE);
     if !take(&wire, request.server.wire_per_second, request.now) {
         return Some(Counter::WireBudget);
     }

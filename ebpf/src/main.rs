@@ -14,7 +14,6 @@
     clippy::cast_ptr_alignment,
     reason = "this runs on 64 bits alone; lengths are checked; the kernel takes words at any address"
 )]
-#![expect(clippy::many_single_char_names, reason = "bytes have no better names")]
 
 mod answer;
 mod clock;
@@ -29,6 +28,7 @@ mod packet;
 mod plan;
 mod resize;
 mod stages;
+mod words;
 mod write;
 
 use aya_ebpf::bindings::xdp_action::XDP_PASS;

@@ -109,6 +109,11 @@ impl Frame for Packet<'_> {
     }
 
     #[inline(always)]
+    fn hide(&self, value: u64) -> u64 {
+        whole(value as usize) as u64
+    }
+
+    #[inline(always)]
     fn forget(&self, value: u64) -> u64 {
         // What the verifier knows of a value it keeps for registers and the stack, and asks back along
         // the way the value came; at a load from a map that way ends.
@@ -134,12 +139,16 @@ impl<const N: usize> Room<N> {
         unsafe { (self.start.wrapping_add(AT) as *mut T).write(field) };
     }
 
-    /// Writes a MAC address.
+    /// Writes a MAC address, which is the low six bytes of a word.
     #[inline(always)]
-    pub(crate) fn put_mac<const AT: usize>(&mut self, mac: [u8; 6]) {
-        let [a, b, c, d, e, f] = mac;
-        let halves = [u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]), u16::from_ne_bytes([e, f])];
-        self.put::<AT, _>(halves);
+    pub(crate) fn put_mac<const AT: usize>(&mut self, mac: u64) {
+        const { assert!(AT + 6 <= N, "within the room") };
+        let at = self.start.wrapping_add(AT);
+        // SAFETY: in bounds by the assertion above; the kernel stores words at any address.
+        unsafe {
+            (at as *mut u32).write(mac as u32);
+            (at.wrapping_add(4) as *mut u16).write((mac >> 32) as u16);
+        }
     }
 
     /// Writes words, one after the other.
@@ -161,4 +170,3 @@ impl Field for u8 {}
 impl Field for u16 {}
 impl Field for u32 {}
 impl Field for u64 {}
-impl Field for [u16; 3] {}

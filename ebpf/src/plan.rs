@@ -3,13 +3,13 @@
 use xdhcpd_common::counters::Counter;
 use xdhcpd_common::decision::{self, Answer};
 use xdhcpd_common::frame::{Frame, ethernet, ip, udp};
-use xdhcpd_common::gate::EVERYBODY;
 use xdhcpd_common::maps::{TEMPLATE_OPTIONS, Template};
 use xdhcpd_common::reply;
 
 use crate::echoes::{self, Kept, Piece};
 use crate::maps::Request;
-use crate::packet::{Packet, read_back};
+use crate::packet::{Packet, read_back, whole};
+use crate::words;
 
 /// IP and UDP header.
 const HEADERS: usize = ip::LENGTH + udp::LENGTH;
@@ -35,7 +35,7 @@ pub(crate) struct Plan {
     /// The VLAN tags with all their bits.
     pub(crate) tags: [u32; 2],
     /// Ethernet destination.
-    pub(crate) link: [u8; 6],
+    pub(crate) link: u64,
     pub(crate) port: u16,
     /// Option 53.
     pub(crate) kind: u8,
@@ -77,9 +77,9 @@ impl Plan {
             rebinding,
             tags: [tags.u32::<0>(), tags.u32::<4>()],
             link: match answer.to.link {
-                decision::Link::Broadcast => EVERYBODY,
-                decision::Link::Client => header.facts.mac,
-                decision::Link::Sender => header.link.source,
+                decision::Link::Broadcast => words::EVERYBODY,
+                decision::Link::Client => words::of_chaddr(header.chaddr),
+                decision::Link::Sender => words::of_mac(&header.link.source),
             },
             port: answer.to.port,
             kind: answer.kind,
@@ -87,9 +87,10 @@ impl Plan {
             start: header.link.length(),
             client_id: Piece::unread(request.echoes.client_id),
             relay_info: Piece::unread(request.echoes.relay_info),
-            options: 0,
-            content: 0,
-            payload: 0,
+            // Of a zero that the compiler knows it would make a call of `memset`.
+            options: whole(0),
+            content: whole(0),
+            payload: whole(0),
         };
         Ok(read_back(self))
     }

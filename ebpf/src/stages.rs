@@ -1,22 +1,22 @@
-//! The stages of an answer, each a function that the verifier looks at on its own.
+//! The stages of an answer, one after the other in one function: on its way are nothing but look-ups.
 //!
-//! What it calls a global function is checked once, for any state of memory, and a call is then one
-//! step on the caller's way: verifying costs the sum of the stages and not their product, and each
-//! has a stack of its own. Arguments and results can only be the context and numbers, so what one
-//! stage leaves to the next lies in this CPU's [`Scratch`].
+//! A call costs a return, which takes as long as a third of a look-up. So calls are kept for what is rare,
+//! and takes memory of a stack: budgets, and other servers. What the kernel calls a global function is
+//! checked once, for any state of memory; arguments and results can only be the context and numbers.
+//! What stages leave to each other lies in this CPU's [`Scratch`], so that the verifier forgets on which
+//! way it came about, and verifying costs the sum of the stages and not their product.
 
-use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use xdhcpd_common::counters::Counter;
 use xdhcpd_common::frame::{Frame as _, ip};
 use xdhcpd_common::gate::{self, Link};
-use xdhcpd_common::maps::{LeaseKey, Server};
+use xdhcpd_common::maps::Server;
 
 use crate::count::Counting;
 use crate::maps::{self, Scratch};
 use crate::outcome::Outcome;
 use crate::packet::Packet;
-use crate::{answer, events, limits, write};
+use crate::{answer, events, limits, words, write};
 
 /// Begins with a request: keeps for the stages what is known of it.
 #[inline(always)]
@@ -31,12 +31,9 @@ pub(crate) fn begin(scratch: &mut Scratch, link: Link, server: &Server) {
 /// Takes a request through all stages.
 #[inline(always)]
 pub(crate) fn run(ctx: &XdpContext) -> Outcome {
-    let mut outcome = Outcome::from_number(stage_parse(ctx.ctx));
+    let mut outcome = parse(ctx);
     if outcome.is_open() {
-        outcome = Outcome::from_number(stage_answer(ctx.ctx));
-    }
-    if outcome.is_answered() {
-        return Outcome::from_number(stage_write(ctx.ctx, outcome.number()));
+        outcome = answer_and_write(ctx);
     }
     if outcome.is_charged() {
         return Outcome::from_number(stage_charge(outcome.number()));
@@ -64,49 +61,42 @@ pub(crate) fn scratch() -> Option<&'static mut Scratch> {
 
 /// Without scratch memory, which is always had.
 #[inline(always)]
-fn lost() -> u32 {
-    Outcome::passed(Counter::NotServed).number()
+fn lost() -> Outcome {
+    Outcome::passed(Counter::NotServed)
 }
 
 /// Checks a request, and notes what it says.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn stage_parse(ctx: *mut xdp_md) -> u32 {
+#[inline(always)]
+fn parse(ctx: &XdpContext) -> Outcome {
     let Some(scratch) = scratch() else { return lost() };
     let Scratch { forgotten, request, .. } = scratch;
-    let ctx = XdpContext::new(ctx);
-    let packet = &Packet::with(&ctx, forgotten);
+    let packet = &Packet::with(ctx, forgotten);
     match gate::header(packet, request.link, &request.server) {
         Ok(header) => {
-            request.key = LeaseKey { wire: request.link.wire, mac: header.facts.mac, zero: [0; 2] };
+            words::put_key(&mut request.key, request.link.wire, words::of_chaddr(header.chaddr));
             request.header = header;
         }
-        Err(reason) => return Outcome::passed(reason).number(),
+        Err(reason) => return Outcome::passed(reason),
     }
     match gate::options(packet, &mut request.header) {
         Ok(echoes) => request.echoes = echoes,
-        Err(reason) => return Outcome::left_to_agent(reason).number(),
+        Err(reason) => return Outcome::left_to_agent(reason),
     }
-    Outcome::OPEN.number()
+    Outcome::OPEN
 }
 
-/// Decides on a request, and makes ready for a reply.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn stage_answer(ctx: *mut xdp_md) -> u32 {
+/// Decides on a request, makes ready for a reply, and writes it.
+#[inline(always)]
+fn answer_and_write(ctx: &XdpContext) -> Outcome {
     let Some(scratch) = scratch() else { return lost() };
-    answer::answer(&XdpContext::new(ctx), scratch).number()
-}
-
-/// Writes the reply over the frame, which has its length by now; returns what it is given.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn stage_write(ctx: *mut xdp_md, outcome: u32) -> u32 {
-    let Some(scratch) = scratch() else { return lost() };
-    match write::write(&XdpContext::new(ctx), scratch) {
+    let outcome = answer::answer(ctx, scratch);
+    if !outcome.is_answered() {
+        return outcome;
+    }
+    match write::write(ctx, scratch) {
         Some(()) => outcome,
         // Never: the frame is as long as planned. Half a reply must go nowhere.
-        None => Outcome::dropped(Counter::NoRoom).number(),
+        None => Outcome::dropped(Counter::NoRoom),
     }
 }
 
@@ -114,7 +104,7 @@ extern "C" fn stage_write(ctx: *mut xdp_md, outcome: u32) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn stage_charge(outcome: u32) -> u32 {
-    let Some(scratch) = scratch() else { return lost() };
+    let Some(scratch) = scratch() else { return lost().number() };
     match limits::over(&scratch.request) {
         Some(limit) => Outcome::dropped(limit).number(),
         None => outcome,

@@ -16,6 +16,7 @@ use crate::echoes::{self, Kept};
 use crate::maps::{Scratch, TEMPLATES};
 use crate::packet::{Packet, Room, whole};
 use crate::plan::Plan;
+use crate::words;
 
 /// Writes the reply over a frame of its length; `None` if it is not of that length (it is).
 #[inline(always)]
@@ -28,7 +29,7 @@ pub(crate) fn write(ctx: &XdpContext, scratch: &mut Scratch) -> Option<()> {
     let mut room = packet.room::<{ bootp::OPTIONS }>(plan.start)?;
     write_bootp(&mut room, &request.header, plan, terms, &mut sum);
     write_ip_and_udp(&mut room, plan, terms, sum);
-    write_link(&mut packet, plan, request.link.tags, request.server.mac)
+    write_link(&mut packet, plan, request.link.tags, words::of_mac(&request.server.mac))
 }
 
 /// From END to option 53.
@@ -199,7 +200,7 @@ fn write_ip_and_udp(room: &mut Room<{ bootp::OPTIONS }>, plan: &Plan, terms: &Te
 
 /// The Ethernet header, with the request's VLAN tags.
 #[inline(always)]
-fn write_link(packet: &mut Packet<'_>, plan: &Plan, tags: usize, ours: [u8; 6]) -> Option<()> {
+fn write_link(packet: &mut Packet<'_>, plan: &Plan, tags: usize, ours: u64) -> Option<()> {
     let mut room = packet.room::<{ ethernet::LENGTH + 2 * ethernet::TAG }>(0)?;
     room.put_mac::<{ ethernet::DESTINATION }>(plan.link);
     room.put_mac::<{ ethernet::SOURCE }>(ours);
