@@ -78,15 +78,15 @@ fn outcome(ctx: &XdpContext, counting: &mut Counting) -> Outcome {
 
 #[inline(always)]
 fn request(ctx: &XdpContext, link: Link, counting: &mut Counting) -> Outcome {
-    let Some(server) = maps::server(&link.wire) else {
-        return Outcome::passed(Counter::NotServed);
-    };
     // There is one element, so this is always had.
     let Some(scratch) = stages::scratch() else {
         return Outcome::passed(Counter::NotServed);
     };
+    if maps::serve(scratch, &link.wire).is_none() {
+        return Outcome::passed(Counter::NotServed);
+    }
     counting.started();
-    stages::begin(scratch, link, server);
+    stages::begin(scratch, link);
     stages::run(ctx)
 }
 

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::echoes::Kept;
 use crate::events::Woken;
 use crate::plan::Plan;
+use crate::words;
 
 /// Entries are made as they come, not all of them at load.
 const AS_THEY_COME: usize = BPF_F_NO_PREALLOC as usize;
@@ -31,6 +32,11 @@ pub(crate) static TEMPLATES: Array<Template, 1024> = Array::new();
 /// Wires that are served.
 #[btf_map]
 pub(crate) static SERVERS: HashMap<Wire, Server, 512, AS_THEY_COME> = HashMap::new();
+
+/// Another number for each change of `SERVERS`; 0: one is being made, or nobody keeps count. While it stays,
+/// what a CPU found there is what is there.
+#[btf_map]
+pub(crate) static EPOCH: Array<u64, 1> = Array::new();
 
 /// What the agent must hear of: 1 MiB holds 18,000 renewals.
 #[btf_map]
@@ -48,6 +54,8 @@ pub(crate) static LIMITS: LruHashMap<LeaseKey, Budget, 65_536> = LruHashMap::new
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Scratch {
+    /// Of what wire `request.server` says how it is served; kept from run to run.
+    pub(crate) served: Served,
     /// A value on its way through [`xdhcpd_common::frame::Frame::forget`].
     pub(crate) forgotten: u64,
     /// The request.
@@ -60,6 +68,16 @@ pub(crate) struct Scratch {
     pub(crate) woken: Woken,
     /// The time; kept from run to run.
     pub(crate) clock: Clock,
+}
+
+/// A look-up in `SERVERS` that need not be made again.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Served {
+    /// When it was made, as `EPOCH` had it before; 0: there was none.
+    epoch: u64,
+    /// The wire.
+    wire: u64,
 }
 
 /// A request, as far as stages have come with it.
@@ -103,4 +121,21 @@ pub(crate) fn scratch() -> Option<*mut Scratch> {
 pub(crate) fn server(wire: &Wire) -> Option<&'static Server> {
     // SAFETY: elements of this map are freed no sooner than all programs that found them ended.
     unsafe { SERVERS.get(wire) }
+}
+
+/// Sees to it that `request.server` says how a wire is served; `None`: it is not.
+#[inline(always)]
+pub(crate) fn serve(scratch: &mut Scratch, wire: &Wire) -> Option<()> {
+    let Scratch { served, request, .. } = scratch;
+    let word = words::of_wire(*wire);
+    // Read before the look-up: what changes after it has another number.
+    // SAFETY: a word of a map, which others write as a whole.
+    let epoch = unsafe { EPOCH.get_ptr(0)?.read_volatile() };
+    if epoch != 0 && served.epoch == epoch && served.wire == word {
+        return Some(());
+    }
+    served.epoch = 0;
+    request.server = *server(wire)?;
+    *served = Served { epoch, wire: word };
+    Some(())
 }

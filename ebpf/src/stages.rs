@@ -10,7 +10,6 @@ use aya_ebpf::programs::XdpContext;
 use xdhcpd_common::counters::Counter;
 use xdhcpd_common::frame::{Frame as _, ip};
 use xdhcpd_common::gate::{self, Link};
-use xdhcpd_common::maps::Server;
 
 use crate::count::Counting;
 use crate::maps::{self, Scratch};
@@ -20,11 +19,10 @@ use crate::{answer, events, limits, words, write};
 
 /// Begins with a request: keeps for the stages what is known of it.
 #[inline(always)]
-pub(crate) fn begin(scratch: &mut Scratch, link: Link, server: &Server) {
+pub(crate) fn begin(scratch: &mut Scratch, link: Link) {
     let now = scratch.clock.latest();
     let request = &mut scratch.request;
     request.link = link;
-    request.server = *server;
     request.now = now;
 }
 

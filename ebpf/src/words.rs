@@ -25,12 +25,18 @@ pub(crate) fn of_mac(mac: &[u8; 6]) -> u64 {
     u64::from(first) | u64::from(last) << 32
 }
 
+/// A wire, as it is in memory.
+#[inline(always)]
+pub(crate) fn of_wire(wire: Wire) -> u64 {
+    let [outer, inner] = wire.vlan;
+    u64::from(wire.interface) | u64::from(outer) << 32 | u64::from(inner) << 48
+}
+
 /// Writes the key of whoever has this MAC address on a wire.
 #[inline(always)]
 pub(crate) fn put_key(key: &mut LeaseKey, wire: Wire, mac: u64) {
     const { assert!(size_of::<LeaseKey>() == 16, "two words") };
-    let [outer, inner] = wire.vlan;
-    let wire = u64::from(wire.interface) | u64::from(outer) << 32 | u64::from(inner) << 48;
+    let wire = of_wire(wire);
     let words = core::ptr::from_mut(key).cast::<u64>();
     // SAFETY: the key is two words long; the kernel stores words at any address.
     unsafe {

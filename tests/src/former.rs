@@ -34,7 +34,7 @@ const LOCK: u64 = 4;
 type Longer = [u8; size_of::<Lease>() + MORE as usize];
 
 /// Every map, by its name in the object and in the folder of pins.
-const MAPS: [&str; 6] = ["LEASES", "TEMPLATES", "SERVERS", "EVENTS", "COUNTERS", "LIMITS"];
+const MAPS: [&str; 7] = ["LEASES", "TEMPLATES", "SERVERS", "EPOCH", "EVENTS", "COUNTERS", "LIMITS"];
 
 /// Gives an agent that has ended another version's program and maps, of this layout, which say what its
 /// own did. The link stays: there is no moment without a program.

@@ -12,6 +12,7 @@ use aya::{Ebpf, EbpfLoader, Pod};
 use xdhcpd_common::counters::{Counter, Counters};
 use xdhcpd_common::maps::{Budget, Event, Lease, LeaseKey, Server, Template, Wire};
 
+use crate::scene::now;
 use crate::{built, skip};
 
 /// The device that frames are said to come from: loopback, which is everywhere.
@@ -117,6 +118,7 @@ impl Program {
     fn empty_maps(&mut self) {
         let mut leases: HashMap<_, Raw<LeaseKey>, Raw<Lease>> = self.map("LEASES");
         remove_all(&mut leases);
+        self.set_epoch(0);
         let mut servers: HashMap<_, Raw<Wire>, Raw<Server>> = self.map("SERVERS");
         remove_all(&mut servers);
         let mut limits: HashMap<_, Raw<LeaseKey>, Raw<Budget>> = self.map("LIMITS");
@@ -137,12 +139,33 @@ impl Program {
         self.loaded.as_mut().expect("it is loaded")
     }
 
-    /// Serves a wire.
+    /// Says that `SERVERS` was changed, or (0) that it may be changed at any time.
+    ///
+    /// # Panics
+    ///
+    /// If the map does not take it.
+    pub fn set_epoch(&mut self, epoch: u64) {
+        let mut map: Array<_, u64> = self.map("EPOCH");
+        map.set(0, epoch, 0).expect("the one element");
+    }
+
+    /// Serves a wire, as the agent does it.
     ///
     /// # Panics
     ///
     /// If the map does not take it; so do those below.
     pub fn serve(&mut self, wire: Wire, server: Server) {
+        self.set_epoch(0);
+        self.write_server(wire, server);
+        self.set_epoch(now());
+    }
+
+    /// Serves a wire, and leaves the epoch as it is.
+    ///
+    /// # Panics
+    ///
+    /// As above.
+    pub fn write_server(&mut self, wire: Wire, server: Server) {
         let mut map: HashMap<_, Raw<Wire>, Raw<Server>> = self.map("SERVERS");
         map.insert(Raw(wire), Raw(server), 0).expect("room in SERVERS");
     }

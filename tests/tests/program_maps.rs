@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use xdhcpd_common::counters::{Counter, Counters};
-use xdhcpd_common::maps::{Lease, LeaseState, Server};
+use xdhcpd_common::maps::{Lease, LeaseState, Server, Wire};
 use xdhcpd_common::times::{SECOND, TICK, TOLD_FOR};
 use xdhcpd_tests::frames::FrameBuilder;
 use xdhcpd_tests::program::{PASS, Program, TX};
@@ -65,6 +65,31 @@ fn a_test_finds_empty_maps() {
     program.set_lease(key(), lease());
     let old = program.run(&discover().build());
     assert_eq!((old.action, program.count(Counter::Stale)), (PASS, 1), "no template, and all of the budget");
+}
+
+/// What a CPU found in `SERVERS` is good for one epoch, and one wire.
+#[test]
+fn how_a_wire_is_served_is_looked_up_again_in_each_epoch() {
+    let Some(mut program) = Program::load() else { return };
+    let other = Wire { vlan: [7, 0], ..wire() };
+    let newer = Server { generation: server().generation + 1, ..server() };
+    program.set_template(0, template());
+    program.set_lease(key(), lease());
+    let frame = discover().build();
+    program.serve(wire(), server());
+    program.serve(other, newer);
+    assert_eq!(program.run(&frame).action, TX);
+    assert_eq!(program.run(&frame).action, TX, "as found before");
+    let tagged = program.run(&discover().vlan(7).build());
+    assert_eq!((tagged.action, program.count(Counter::NoLease)), (PASS, 1), "another wire");
+    assert_eq!(program.run(&frame).action, TX);
+    program.serve(wire(), newer);
+    assert_eq!((program.run(&frame).action, program.count(Counter::Stale)), (PASS, 1), "another epoch");
+    program.set_epoch(0);
+    program.write_server(wire(), server());
+    assert_eq!(program.run(&frame).action, TX, "no epoch");
+    program.write_server(wire(), newer);
+    assert_eq!((program.run(&frame).action, program.count(Counter::Stale)), (PASS, 2), "nor now");
 }
 
 #[test]

@@ -31,10 +31,11 @@ pub(super) struct Shape {
 }
 
 /// The maps that are pinned.
-pub(super) const SHAPES: [Shape; 6] = [
+pub(super) const SHAPES: [Shape; 7] = [
     Shape { name: "LEASES", kind: MapType::Hash, key: size_of::<LeaseKey>(), value: size_of::<Lease>() },
     Shape { name: "TEMPLATES", kind: MapType::Array, key: size_of::<u32>(), value: size_of::<Template>() },
     Shape { name: "SERVERS", kind: MapType::Hash, key: size_of::<Wire>(), value: size_of::<Server>() },
+    Shape { name: "EPOCH", kind: MapType::Array, key: size_of::<u32>(), value: size_of::<u64>() },
     Shape { name: "EVENTS", kind: MapType::RingBuf, key: 0, value: 0 },
     Shape {
         name: "COUNTERS",

@@ -29,6 +29,10 @@ const EXIST: u64 = 2;
 /// Under the value's lock, and in place.
 const LOCK: u64 = 4;
 
+/// What `EPOCH` is while `SERVERS` is changed. Who dies meanwhile leaves it so, and the program looks into
+/// `SERVERS` for each request until the next start.
+const CHANGING: u64 = 0;
+
 /// How many 64-bit numbers a [`Counters`] is.
 const COUNTS: usize = size_of::<Counters>() / size_of::<u64>();
 const _: () = assert!(COUNTS * size_of::<u64>() == size_of::<Counters>());
@@ -60,6 +64,8 @@ pub(super) struct Maps {
     template_capacity: u32,
     servers: HashMap<MapData, Raw<Wire>, Raw<Server>>,
     server_capacity: u32,
+    /// None where an earlier release left maps without it, of which nothing is written then.
+    epoch: Option<Array<MapData, u64>>,
     counters: Counted,
 }
 
@@ -68,12 +74,15 @@ impl Maps {
     pub fn open(pins: &Pins) -> Result<Self, FastPathError> {
         let (templates, template_capacity) = open("TEMPLATES", &pins.map("TEMPLATES"))?;
         let (servers, server_capacity) = open("SERVERS", &pins.map("SERVERS"))?;
+        let epoch = pins.map("EPOCH");
+        let epoch = epoch.exists().then(|| open("EPOCH", &epoch)).transpose()?.map(|(map, _capacity)| map);
         Ok(Self {
             leases: Leases::open(&pins.map("LEASES"))?,
             templates,
             template_capacity,
             servers,
             server_capacity,
+            epoch,
             counters: Counted::open(&pins.map("COUNTERS"))?,
         })
     }
@@ -110,9 +119,21 @@ impl Maps {
 
     /// Writes how a wire is served.
     pub fn put_server(&mut self, wire: Wire, server: &Server) -> Result<(), FastPathError> {
-        self.servers
-            .insert(Raw(wire), Raw(*server), ANY)
-            .map_err(|error| write_error("SERVERS", self.server_capacity, error))
+        self.set_epoch(CHANGING)?;
+        let written = self.servers.insert(Raw(wire), Raw(*server), ANY);
+        self.next_epoch()?;
+        written.map_err(|error| write_error("SERVERS", self.server_capacity, error))
+    }
+
+    /// From now on `SERVERS` is as it is: the program need not look there again, until the next change.
+    pub fn next_epoch(&mut self) -> Result<(), FastPathError> {
+        // No moment comes twice while the maps exist.
+        self.set_epoch(Now::read().moment.0)
+    }
+
+    fn set_epoch(&mut self, number: u64) -> Result<(), FastPathError> {
+        let Some(epoch) = &mut self.epoch else { return Ok(()) };
+        epoch.set(0, number, ANY).map_err(|error| FastPathError::map("write", "EPOCH", error))
     }
 
     /// Reads how a wire is served.
@@ -132,7 +153,10 @@ impl Maps {
 
     /// Stops serving a wire; whether it was served.
     pub fn remove_server(&mut self, wire: Wire) -> Result<bool, FastPathError> {
-        removed("SERVERS", self.servers.remove(&Raw(wire)))
+        self.set_epoch(CHANGING)?;
+        let gone = self.servers.remove(&Raw(wire));
+        self.next_epoch()?;
+        removed("SERVERS", gone)
     }
 
     /// The counters, summed over all CPUs, with what was carried over from older maps.

@@ -115,7 +115,8 @@ impl FastPath {
         }
         pins.prepare()?;
         moving::prepare(&pins, load::lease_entries(capacity))?;
-        let maps = Maps::open(&pins)?;
+        let mut maps = Maps::open(&pins)?;
+        maps.next_epoch()?;
         let events = open_events(&pins)?;
         let barrier = Barrier::new()?;
         Ok(Self { pins, maps, events, barrier })

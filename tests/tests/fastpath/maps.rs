@@ -1,5 +1,6 @@
 //! The maps: entries written, suspended, or left alone.
 
+use aya::maps::{Array, Map, MapData};
 use xdhcpd::config::FastPathMode;
 use xdhcpd::fastpath::FastPathError;
 use xdhcpd_common::maps::{Event, EventKind, Lease, LeaseState, Server, Wire};
@@ -116,6 +117,30 @@ fn maps_without_the_number_of_their_layout_are_another_versions() {
         std::fs::remove_file(scene.pins().join("LAYOUT")).unwrap();
         let error = scene.try_start(100, &[("server", FastPathMode::Auto)]).err().expect("no marker");
         assert!(error.to_string().contains("there is no LAYOUT"), "{error}");
+    });
+}
+
+#[test]
+fn each_change_of_a_wire_begins_an_epoch_of_its_own() {
+    Scene::play("epoch", |scene| {
+        let mut fast_path = scene.start(FastPathMode::Off);
+        let pin = scene.pins().join("EPOCH");
+        let epoch = || {
+            let map = Map::from_map_data(MapData::from_pin(&pin).unwrap()).unwrap();
+            Array::<_, u64>::try_from(map).unwrap().get(&0, 0).unwrap()
+        };
+        let mut seen = vec![0, epoch()];
+        let wire = Wire { interface: 9, vlan: [0; 2] };
+        fast_path.put_server(wire, &Server::default()).unwrap();
+        seen.push(epoch());
+        fast_path.put_server(wire, &Server { generation: 2, ..Server::default() }).unwrap();
+        seen.push(epoch());
+        fast_path.remove_server(wire).unwrap();
+        seen.push(epoch());
+        drop(fast_path);
+        drop(scene.start(FastPathMode::Off));
+        seen.push(epoch());
+        assert!(seen.is_sorted_by(|earlier, later| earlier < later), "{seen:?}");
     });
 }
 

@@ -19,7 +19,7 @@ const ENTRIES: u32 = 300;
 const FEW: u32 = 100;
 const MANY: u32 = 3_000;
 /// What may take the place of another in a move, and the map that says that there is one.
-const MAPS: [&str; 7] = ["LEASES", "TEMPLATES", "SERVERS", "EVENTS", "COUNTERS", "LIMITS", "LAYOUT"];
+const MAPS: [&str; 8] = ["LEASES", "TEMPLATES", "SERVERS", "EPOCH", "EVENTS", "COUNTERS", "LIMITS", "LAYOUT"];
 
 /// Why maps are exchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
