@@ -6,18 +6,18 @@ use xdhcpd_common::counters::Counter;
 use xdhcpd_common::decision::{self, Answer, Verdict};
 use xdhcpd_common::facts::MessageType;
 use xdhcpd_common::maps::{Event, EventKind, Lease, LeaseState, Template};
-use xdhcpd_common::times::TOLD_FOR;
+use xdhcpd_common::times::{TICK, TOLD_FOR};
 
-use crate::events;
 use crate::maps::{LEASES, Request, Scratch, TEMPLATES};
 use crate::outcome::Outcome;
 use crate::packet::Packet;
 use crate::resize::{Resized, resize, undo};
+use crate::{clock, events};
 
 /// Makes all ready for the reply to a request, or says why there is none.
 #[inline(always)]
 pub(crate) fn answer(ctx: &XdpContext, scratch: &mut Scratch) -> Outcome {
-    let request = &scratch.request;
+    let request = &mut scratch.request;
     let (facts, server, key) = (&request.header.facts, &request.server, &request.key);
     // Before the look-up, so that it also holds for clients that are not known.
     match decision::foreign_source(facts, server) {
@@ -34,6 +34,10 @@ pub(crate) fn answer(ctx: &XdpContext, scratch: &mut Scratch) -> Outcome {
     let Some(terms) = TEMPLATES.get(lease.template) else {
         return Outcome::left_to_agent(Counter::Stale);
     };
+    // An offer promises nothing yet.
+    if facts.kind != MessageType::DISCOVER {
+        request.now = clock::exactly().wrapping_add(TICK);
+    }
     match decision::decide(facts, lease, terms, server, request.now) {
         Verdict::Reply(answer) => reply(ctx, scratch, entry, terms, &answer),
         Verdict::Suspend => suspend(request, entry),

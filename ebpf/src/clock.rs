@@ -1,4 +1,6 @@
-//! The boot clock, as cheap as a request can afford it: read once in a tick of the kernel.
+//! The boot clock, as cheap as a message can afford it: read once in a tick of the kernel for budgets and
+//! offers. What is promised, with an ACK, counts from the clock itself: ticks are counted by one CPU for all,
+//! which in a virtual machine can stand still while others go on.
 
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 use xdhcpd_common::times::TICK;
@@ -12,8 +14,8 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// The latest that it can be by now: up to [`TICK`] more than it is. So a lease counts as ended a
-    /// moment too early, and what is promised ends in our books a moment too late; never the other way.
+    /// The latest that it can be by now, if the ticks are counted in time: up to [`TICK`] more than it is. So a
+    /// lease counts as ended a moment too early, not too late.
     #[inline(always)]
     pub(crate) fn latest(&mut self) -> u64 {
         // SAFETY: a helper without arguments; the kernel makes a load of it.

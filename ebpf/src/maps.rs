@@ -84,7 +84,7 @@ pub(crate) struct Served {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
-    /// Boot time, as [`Clock::latest`] has it.
+    /// Boot time, up to [`TICK`] later than it is: as [`Clock::latest`] has it until it has to be right.
     pub(crate) now: u64,
     /// Its link layer.
     pub(crate) link: Link,

@@ -12,7 +12,7 @@
 //! nothing that can be seen. The return from a function goes through a thunk, which takes up to 7 ns where
 //! what follows has to wait for it. It helped
 //!
-//! - to read the clock once in a tick (40 ns of each answer);
+//! - to read the clock once in a tick (40 ns of each OFFER and each miss; an ACK, which promises, has it read);
 //! - to fingerprint options where the walk comes by them, not in a function of their own (7 ns an option);
 //! - to let the compiler load MACs and addresses as words (a twelfth; a call of `memset` for each six bytes);
 //! - to tell of a client's renewals once in a quarter of a second, and to wake the agent for a burst and not for
