@@ -26,6 +26,9 @@ const CLIENT: [u8; 6] = [2, 0, 0, 0, 1, 1];
 /// the interface.
 fn second_exchange(pair: &Pair, mode: &str) -> Result<(Answered, serde_json::Value)> {
     let server = Server::start_with(&pair.server, NETWORK, &format!("fastPath: {{mode: {mode}}}"))?;
+    if mode != "off" {
+        server.wait_for_log("XDP program in place")?;
+    }
     let tap = Tap::open(&pair.client, "c0")?;
     let first = exchange::obtain(&tap, CLIENT, |frame| frame)?;
     let before = server.answered()?;
