@@ -126,6 +126,6 @@ pub use clock::{Clock, judge};
 pub use held::Held;
 pub use plan::{LONGEST_UNPUBLISHED, Request};
 pub use published::{AgentId, Binding, Block, BlockId, Mark, Slot, Term};
-pub use state::{Allowance, Claims, Copies};
+pub use state::{Allowance, Claims, Copies, Granted, Known};
 pub use times::{At, Bounds, FOREVER, Span};
 pub use wants::{Pool, Wants};

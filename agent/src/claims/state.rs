@@ -37,36 +37,40 @@ pub struct Claims {
 
 /// What is on disk before a request that follows from it is sent. What is read or acknowledged
 /// since may be lost: it only ever allows more.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Copies {
     /// Our term, as it was last seen; none: nobody has looked yet.
-    pub(super) term: Option<Term>,
+    pub term: Option<Term>,
     /// Our term, as it is being written, or may be.
-    pub(super) term_in_flight: Option<Term>,
+    pub term_in_flight: Option<Term>,
     /// What we count on of it.
-    pub(super) granted: Option<Granted>,
+    pub granted: Option<Granted>,
     /// Every block there is.
-    pub(super) blocks: BTreeMap<BlockId, Known>,
+    pub blocks: BTreeMap<BlockId, Known>,
 }
 
 /// A block as it was last seen, and as it may be.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Known {
-    pub(super) copy: Arc<Block>,
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Known {
+    /// As it was last seen.
+    pub copy: Arc<Block>,
     /// What we wrote, and do not know the end of.
-    pub(super) in_flight: Option<Arc<Block>>,
+    pub in_flight: Option<Arc<Block>>,
 }
 
 /// A term that counts.
-#[derive(Debug, Clone)]
-pub(super) struct Granted {
-    pub(super) incarnation: u64,
-    pub(super) until: At,
-    pub(super) longest: Span,
-    /// The turn in which it was granted.
-    pub(super) turn: u64,
+#[derive(Debug, Clone, PartialEq)]
+pub struct Granted {
+    /// The agent's incarnation.
+    pub incarnation: u64,
+    /// Its end.
+    pub until: At,
+    /// The longest lease from claims.
+    pub longest: Span,
+    /// The turn in which it was granted; none of a former process says anything to the next.
+    pub turn: u64,
     /// All blocks were read after that.
-    pub(super) has_read: bool,
+    pub has_read: bool,
 }
 
 /// A binding whose end is to be published.

@@ -11,6 +11,7 @@
 //! - [`writes`]: one request for each difference, at a bounded pace
 //! - [`session`]: the task that owns all of these
 //! - [`hosts`]: asking the hosts how they are
+//! - [`claims`]: what several agents publish to each other
 //! - [`applied`]: the configuration for the day when the API server is away
 //!
 //! Promises: no packet waits for the API server. What is written follows from the lease table and from
@@ -20,6 +21,7 @@
 
 pub mod applied;
 pub mod board;
+pub mod claims;
 pub mod client;
 pub mod desired;
 pub mod events;
