@@ -12,8 +12,9 @@ use xdhcpd_tests::cluster_agent::{agent_name, install_definitions};
 use xdhcpd_tests::kube::{self, Cluster};
 use xdhcpd_tests::skip;
 
-/// Both kinds that people write, and the one that agents do.
-const DEFINITIONS: [&str; 3] = ["clusteragents", "hostendpoints", "hoststatuses"];
+/// Both kinds that people write, and those that agents do.
+const DEFINITIONS: [&str; 5] =
+    ["clusteragents", "hostendpoints", "hoststatuses", "addressblocks", "agentterms"];
 
 fn cluster() -> Result<Option<Arc<Cluster>>> {
     if !kube::is_there(&skip::this_test()) {

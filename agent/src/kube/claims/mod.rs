@@ -17,6 +17,8 @@
 //! Every request of an [`Ask`] is answered exactly once, be it with "nobody knows". The pace is kept here: an
 //! answer that brings the same request again brings it as often as the API server can be asked, and no more.
 
+pub mod forms;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -3,11 +3,11 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
 
-use super::{ClusterAgent, HostEndpoint, HostStatus};
+use super::{AddressBlock, AgentTerm, ClusterAgent, HostEndpoint, HostStatus};
 
 /// All of them.
-pub fn crds() -> [CustomResourceDefinition; 3] {
-    [ClusterAgent::crd(), HostEndpoint::crd(), HostStatus::crd()]
+pub fn crds() -> [CustomResourceDefinition; 5] {
+    [ClusterAgent::crd(), HostEndpoint::crd(), HostStatus::crd(), AddressBlock::crd(), AgentTerm::crd()]
 }
 
 /// A definition as YAML, ready to be applied.

@@ -14,6 +14,8 @@ pub mod label {
     pub const MODE: &str = "bmc.spidernet.io/mode";
     /// Whether the host has a lease now: `true` or `false`.
     pub const ACTIVE: &str = "bmc.spidernet.io/dhcp-ip-active";
+    /// Of what agents publish to each other: their ClusterAgent, where its name fits.
+    pub const CLUSTER_AGENT: &str = "bmc.spidernet.io/cluster-agent";
 }
 
 /// A HostStatus has no spec: all that it says is what an agent found.

@@ -109,3 +109,53 @@ pub fn ranges(_: &mut SchemaGenerator) -> Schema {
 pub fn maybe_listen(_: &mut SchemaGenerator) -> Schema {
     maybe(r"off|[0-9A-Fa-f.:\[\]]+:[0-9]{1,5}", 64)
 }
+
+/// A count.
+pub fn number(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "integer", "format": "int64", "minimum": 0 })
+}
+
+/// A count that has begun.
+pub fn number_from_one(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "integer", "format": "int64", "minimum": 1 })
+}
+
+/// The name of an agent: `0123456789abcdef`
+pub fn agent_id(_: &mut SchemaGenerator) -> Schema {
+    text(AGENT_ID, 16)
+}
+
+/// Such names.
+pub fn agent_ids(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "maxItems": 256, "items": text(AGENT_ID, 16) })
+}
+
+const AGENT_ID: &str = "[0-9a-f]{16}";
+
+/// A list of addresses or ranges of one block.
+pub fn block_ranges(_: &mut SchemaGenerator) -> Schema {
+    let items = text(&format!("{0}(-{0})?", address_pattern()), 31);
+    json_schema!({ "type": "array", "maxItems": 256, "items": items })
+}
+
+/// Option 61 in hex.
+pub fn maybe_client_id(_: &mut SchemaGenerator) -> Schema {
+    maybe("([0-9a-f]{2})*", 510)
+}
+
+/// `12h`, `1s500ms`, or `infinite`
+pub fn span(_: &mut SchemaGenerator) -> Schema {
+    text("(infinite|([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)", 48)
+}
+
+const TIME: &str = r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z|@[0-9]+)";
+
+/// `2026-08-01T12:00:00Z`; beyond what RFC 3339 can write, `@` and milliseconds since 1970.
+pub fn time(_: &mut SchemaGenerator) -> Schema {
+    text(TIME, 24)
+}
+
+/// The same, or none.
+pub fn maybe_time(_: &mut SchemaGenerator) -> Schema {
+    maybe(TIME, 24)
+}
