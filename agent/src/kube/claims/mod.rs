@@ -18,6 +18,9 @@
 //! answer that brings the same request again brings it as often as the API server can be asked, and no more.
 
 pub mod forms;
+mod store;
+
+pub use store::{Saved, Store};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
