@@ -31,6 +31,10 @@ pub enum What {
     OtherServer,
     /// The loader is not started again.
     LoaderGaveUp,
+    /// Our clock is not one that other agents can rely on.
+    ClockOff,
+    /// What agents publish to each other cannot be kept, written or read; or was removed.
+    ClaimsFault,
 }
 
 impl fmt::Display for Notice {

@@ -1,8 +1,10 @@
 //! The API server: how it is reached, and which of its failures pass.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
@@ -46,9 +48,20 @@ pub enum RequestError {
 impl Kubernetes {
     /// A client from $KUBECONFIG, ~/.kube/config or the pod's service account. Asks nothing yet.
     pub async fn connect(agent: &str) -> Result<Self> {
-        let mut config = Config::infer()
+        let config = Config::infer()
             .await
             .context("no way to the API server: neither $KUBECONFIG nor a pod's service account gives one")?;
+        Self::by(agent, config)
+    }
+
+    /// The same from this kubeconfig.
+    pub async fn connect_by(agent: &str, kubeconfig: &Path) -> Result<Self> {
+        let read = Kubeconfig::read_from(kubeconfig).context("no way to the API server")?;
+        let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
+        Self::by(agent, config.context("no way to the API server")?)
+    }
+
+    fn by(agent: &str, mut config: Config) -> Result<Self> {
         config.connect_timeout = Some(CONNECT);
         let client = |config| Client::try_from(config).context("no way to the API server");
         let mut without_retry = config.clone();
@@ -56,6 +69,11 @@ impl Kubernetes {
         let (client, once) = (client(config)?, client(without_retry)?);
         let events = Events::new(client.clone(), agent);
         Ok(Self { agent: agent.to_owned(), client, once, events })
+    }
+
+    /// The client that tries nothing again.
+    pub fn once(&self) -> Client {
+        self.once.clone()
     }
 
     /// All ClusterAgents.

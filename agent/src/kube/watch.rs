@@ -82,7 +82,8 @@ pub fn watches(kubernetes: &Kubernetes) -> Watches {
     ])
 }
 
-fn changes<K>(api: Api<DeserializeGuard<K>>) -> BoxStream<'static, Change<K>>
+/// What is heard of one kind of object.
+pub fn changes<K>(api: Api<DeserializeGuard<K>>) -> BoxStream<'static, Change<K>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {

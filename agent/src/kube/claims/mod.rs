@@ -16,11 +16,41 @@
 //!
 //! Every request of an [`Ask`] is answered exactly once, be it with "nobody knows". The pace is kept here: an
 //! answer that brings the same request again brings it as often as the API server can be asked, and no more.
+//!
+//! - `store`: what is on disk; [`forms`]: what is published, as text that people read
+//! - `task`: the task; `jobs`: one request of it; `spacing`: when the next may follow
+//! - `swap`: compare-and-swap of an object; `calls`: one request, and the date of its answer
+//! - `seen`: blocks as the watch shows them; `clock`: what is known of ours
+//! - [`guards`]: who lets the objects go
+//!
+//! What the protocol assumes (A1) and how it comes about:
+//!
+//! - *Compare-and-swap*: a write names the resource version of the very object that has the serial before its
+//!   own. The definition's own rule refuses whatever changes an object without the next serial, so that an edit by
+//!   hand is no older word with new content.
+//! - *A read that sees all*: lists are asked without a resource version. One object among them that cannot be
+//!   read: of terms nothing is known then, since whose it is may answer clients. Of a block it is known that it
+//!   is there, and no address of it may be used by who has to have read it (`seen`); whoever
+//!   read it before goes on with that. It is said in the log, once, and nothing is written over it.
+//! - *Nobody removes them*: a finalizer ([`guards`]). One that is removed in spite of it is made again by
+//!   whoever sees that, as it was at that moment. Where nobody saw it nobody knows, and nothing more is
+//!   published of its addresses until somebody puts an end to the ClusterAgent.
 
+mod calls;
+mod clock;
 pub mod forms;
+pub mod guards;
+mod jobs;
+mod seen;
+mod spacing;
 mod store;
+mod swap;
+mod task;
 
+pub use calls::Watch;
+pub use clock::CLOCK;
 pub use store::{Saved, Store};
+pub use task::{Session, run};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,6 +101,14 @@ pub enum Heard {
 }
 
 impl Heard {
+    /// Whether it says something: an answer can be that nobody knows.
+    pub fn is_known(&self) -> bool {
+        !matches!(
+            self,
+            Self::Terms(None) | Self::Blocks(None) | Self::TermWritten(None) | Self::BlockWritten(_, None)
+        )
+    }
+
     /// Tells it; `now` was read after it was received.
     pub fn tell(self, claims: &mut Claims, now: At) {
         match self {
