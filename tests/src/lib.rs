@@ -28,6 +28,7 @@
 //! - [`kube`]: a real Kubernetes API server, and users with rights of their own
 //! - [`built`]: where what was built and fetched lies
 //! - [`cluster_agent`]: the real agent of a ClusterAgent; [`events`]: what it tells beside the object
+//! - [`claimants`]: agents that are nothing but their claims
 //! - [`wait`]: bounded waits on a condition
 //! - [`skip`]: how a test says that it did not run
 //!
@@ -38,6 +39,7 @@ pub mod bmc;
 pub mod breakers;
 pub mod built;
 pub mod capture;
+pub mod claimants;
 pub mod clients;
 pub mod cluster_agent;
 pub mod conversation;
