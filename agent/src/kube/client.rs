@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use tokio::time::{sleep, timeout};
@@ -89,6 +90,11 @@ impl Kubernetes {
     /// All HostStatus objects.
     pub fn statuses(&self) -> Api<HostStatus> {
         Api::all(self.once.clone())
+    }
+
+    /// The Leases of a namespace. Who asks for them is in a hurry, and tries again by itself.
+    pub fn leases(&self, namespace: &str) -> Api<Lease> {
+        Api::namespaced(self.once.clone(), namespace)
     }
 }
 

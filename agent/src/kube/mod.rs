@@ -6,7 +6,7 @@
 //!
 //! - [`objects`]: the types of `bmc.spidernet.io`, which are the schema
 //! - [`client`], [`events`], [`secrets`]: the API server, and what it is told and asked
-//! - [`watch`](mod@watch): what it tells
+//! - [`watch`](mod@watch): what it tells; [`election`]: who of several does what one alone should do
 //! - [`board`]: all facts, plain data; [`desired`]: what follows from them, pure
 //! - [`writes`]: one request for each difference, at a bounded pace
 //! - [`session`]: the task that owns all of these
@@ -24,6 +24,7 @@ pub mod board;
 pub mod claims;
 pub mod client;
 pub mod desired;
+pub mod election;
 pub mod events;
 pub mod hosts;
 mod leases;
