@@ -7,6 +7,7 @@
 mod exposition;
 mod lease_stream;
 mod metrics;
+mod plain;
 mod routes;
 mod serve;
 mod socket;
@@ -15,6 +16,7 @@ mod tests;
 mod timings;
 mod write_counts;
 
+pub use plain::plain;
 pub use routes::{ErrorBody, Source, private, public};
 pub use serve::{serve_tcp, serve_unix};
 pub use socket::{Socket, SocketError, path_of};

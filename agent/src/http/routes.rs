@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Query, Request, State};
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -70,7 +70,8 @@ fn reading() -> Router<Source> {
         .fallback(nothing_here)
 }
 
-fn bounded(router: Router) -> Router {
+/// Within bounds: how large a body is, and how long an answer takes.
+pub(super) fn bounded(router: Router) -> Router {
     router.layer(DefaultBodyLimit::max(BODY_BYTES)).layer(middleware::from_fn(in_time))
 }
 
@@ -81,12 +82,12 @@ async fn in_time(request: Request, next: Next) -> Response {
 
 async fn live(State(source): State<Source>) -> Response {
     let health = source.health().await;
-    health_response(health.live, health)
+    health_response(health.live, health.problems)
 }
 
 async fn ready(State(source): State<Source>) -> Response {
     let health = source.health().await;
-    health_response(health.live && health.ready, health)
+    health_response(health.live && health.ready, health.problems)
 }
 
 /// `{"ok":true}`, and what is wrong where something is.
@@ -97,18 +98,22 @@ struct HealthBody {
     problems: Vec<String>,
 }
 
-fn health_response(ok: bool, health: Health) -> Response {
+/// What a probe gets.
+pub(super) fn health_response(ok: bool, problems: Vec<String>) -> Response {
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(HealthBody { ok, problems: health.problems })).into_response()
+    (status, Json(HealthBody { ok, problems })).into_response()
 }
 
-async fn scrape(State(source): State<Source>, request: Request) -> Result<Response, Problem> {
-    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    let open = accept.is_some_and(exposition::wants_open_metrics);
+async fn scrape(State(source): State<Source>, headers: HeaderMap) -> Result<Response, Problem> {
     let snapshot = source.handle.snapshot().await?;
-    let text = metrics::render(snapshot, source.metrics)
-        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
-    let (kind, text) = if open {
+    scraped(&headers, metrics::render(snapshot, source.metrics))
+}
+
+/// What a scraper gets, in the format that it asks for.
+pub(super) fn scraped(headers: &HeaderMap, text: Result<String, fmt::Error>) -> Result<Response, Problem> {
+    let text = text.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let (kind, text) = if accept.is_some_and(exposition::wants_open_metrics) {
         (exposition::OPEN_METRICS, text)
     } else {
         (exposition::CLASSIC, exposition::classic(&text))
@@ -173,13 +178,19 @@ async fn release(
 }
 
 async fn nothing_here(uri: Uri) -> Problem {
-    let paths = "/healthz, /readyz, /metrics, /leases and /stats";
-    Problem::new(StatusCode::NOT_FOUND, format!("nothing is at {}; there are {paths}", uri.path()))
+    Problem::nothing_at(&uri, "/healthz, /readyz, /metrics, /leases and /stats")
+}
+
+impl Problem {
+    /// There is nothing at a path, but at these there is.
+    pub(super) fn nothing_at(uri: &Uri, paths: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("nothing is at {}; there are {paths}", uri.path()))
+    }
 }
 
 /// An answer that says what is wrong: `{"error": "…"}`.
 #[derive(Debug)]
-struct Problem {
+pub(super) struct Problem {
     status: StatusCode,
     error: String,
 }
