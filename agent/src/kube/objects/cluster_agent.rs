@@ -1,11 +1,12 @@
 //! ClusterAgent: an agent, how it is run, and what it serves.
 
-use k8s_openapi::api::core::v1::NodeAffinity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::defaults::{https_port, one, yes};
+use super::agent_yaml::AgentYaml;
+use super::defaults::{https_port, yes};
 use super::dhcp_server::DhcpServer;
 
 /// What an agent shall do.
@@ -32,31 +33,6 @@ pub struct ClusterAgentSpec {
     /// What the agent does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature: Option<Feature>,
-}
-
-/// How the agent is run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AgentYaml {
-    /// How many.
-    #[serde(default = "one")]
-    #[schemars(default = "one", range(min = 0))]
-    pub replicas: i32,
-    /// The image; by default the controller's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-    /// The node.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node_name: Option<String>,
-    /// A network attachment for the agent's pod, where it has not the host's network.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub underlay_interface: Option<String>,
-    /// Whether it has the host's network.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host_network: Option<bool>,
-    /// The nodes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node_affinity: Option<NodeAffinity>,
 }
 
 /// How hosts that got a lease are talked to.
@@ -110,9 +86,13 @@ pub struct Feature {
 }
 
 /// How the agent is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterAgentStatus {
     /// Whether it serves.
     #[serde(default)]
     pub ready: bool,
+    /// How it is, with reasons: Accepted, Ready, Complete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
 }

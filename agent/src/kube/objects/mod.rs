@@ -1,6 +1,7 @@
 //! The objects of `bmc.spidernet.io/v1beta1`, as Kubernetes stores them.
 //!
-//! - [`ClusterAgent`]: what an agent shall do; [`dhcp_server`] is the part that says how it serves
+//! - [`ClusterAgent`]: what an agent shall do; [`dhcp_server`] is the part that says how it serves, and
+//!   [`AgentYaml`] the one that says how it is run
 //! - [`HostEndpoint`]: a host whose address is known without DHCP
 //! - [`HostStatus`]: what an agent shows, one for each lease and each endpoint
 //! - [`AddressBlock`], [`AgentTerm`]: what agents that share networks say to each other
@@ -15,6 +16,7 @@
 mod address_block;
 pub mod agent_settings;
 mod agent_term;
+mod agent_yaml;
 mod cluster_agent;
 mod crds;
 mod defaults;
@@ -26,9 +28,8 @@ mod patterns;
 
 pub use address_block::{AddressBlock, AddressBlockSpec, Bound, Claimed, Counts, Marked};
 pub use agent_term::{AgentTerm, AgentTermSpec};
-pub use cluster_agent::{
-    AgentYaml, ClusterAgent, ClusterAgentSpec, ClusterAgentStatus, EndpointDefaults, Feature,
-};
+pub use agent_yaml::{AgentYaml, ImagePullPolicy, Resources};
+pub use cluster_agent::{ClusterAgent, ClusterAgentSpec, ClusterAgentStatus, EndpointDefaults, Feature};
 pub use crds::{crds, yaml};
 pub use dhcp_server::DhcpServer;
 pub use host_endpoint::{HostEndpoint, HostEndpointSpec};

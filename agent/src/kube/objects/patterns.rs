@@ -95,6 +95,18 @@ pub fn maybe_quantity(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "nullable": true, "x-kubernetes-int-or-string": true })
 }
 
+/// A quantity for each resource: `{cpu: 500m, memory: 64Mi}`.
+pub fn maybe_quantities(_: &mut SchemaGenerator) -> Schema {
+    const NUMBER: &str = r"(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))";
+    let pattern = format!(r"^\+?{NUMBER}(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?{NUMBER}))?$");
+    json_schema!({
+        "type": "object",
+        "nullable": true,
+        "maxProperties": 32,
+        "additionalProperties": { "x-kubernetes-int-or-string": true, "pattern": pattern },
+    })
+}
+
 /// What `ranges` lists: a text, or a range for the members of one class.
 pub fn ranges(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
