@@ -4,7 +4,8 @@
 //! From the top down, and imports run in that direction alone:
 //!
 //! - [`cli`]: one file a subcommand; parses, calls, prints
-//! - [`run`]: the wiring of `xdhcpd run`: starts its parts, stops them in order
+//! - [`run`]: the wiring of `xdhcpd run`: starts its parts, stops them in order; [`controller`]: the same of
+//!   `xdhcpd controller`, which runs agents in a cluster
 //! - [`http`], [`control`], [`report`]: what is asked of a running agent, and the answers;
 //!   [`lease_feed`]: which leases changed, for whoever shows them elsewhere; [`conditions`]: what the
 //!   agent waits for before it is ready
@@ -29,6 +30,7 @@ pub mod clock;
 pub mod conditions;
 pub mod config;
 pub mod control;
+pub mod controller;
 pub mod endpoint;
 pub mod engine;
 pub mod fastpath;

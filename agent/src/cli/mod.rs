@@ -5,6 +5,7 @@
 
 mod check;
 mod client;
+mod controller;
 mod crds;
 mod detach;
 mod failure;
@@ -53,6 +54,7 @@ enum Command {
     Release(release::Arguments),
     Detach(detach::Arguments),
     Loader(loader::Arguments),
+    Controller(controller::Arguments),
     Crds(crds::Arguments),
 }
 
@@ -84,6 +86,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Release(arguments) => block_on(release::release(&arguments)),
         Command::Detach(arguments) => block_on(detach::detach(&arguments)),
         Command::Loader(arguments) => loader::loader(&arguments),
+        Command::Controller(arguments) => block_on(controller::controller(arguments)),
         Command::Crds(arguments) => crds::crds(&arguments),
     }
 }

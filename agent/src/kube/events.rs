@@ -32,6 +32,8 @@ pub enum Reason {
     ConfigRefused,
     /// A HostEndpoint names no agent, and there are several.
     NoAgentNamed,
+    /// What runs an agent is not as its object has it, for this reason.
+    NotRun(&'static str),
     /// The core noticed something.
     Noticed(What),
 }
@@ -47,6 +49,7 @@ impl Reason {
     fn name(self) -> String {
         match self {
             Self::Noticed(what) => format!("{what:?}"),
+            Self::NotRun(why) => why.to_owned(),
             other => format!("{other:?}"),
         }
     }
@@ -56,6 +59,7 @@ impl Reason {
             Self::StartFailed => "Start",
             Self::ConfigApplied | Self::ConfigRefused => "Configure",
             Self::NoAgentNamed => "Show",
+            Self::NotRun(_) => "Run",
             Self::Noticed(_) => "Serve",
         }
     }
