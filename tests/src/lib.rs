@@ -27,7 +27,8 @@
 //! - [`host_status`]: what the objects of an agent say, all together
 //! - [`kube`]: a real Kubernetes API server, and users with rights of their own
 //! - [`built`]: where what was built and fetched lies
-//! - [`cluster_agent`]: the real agent of a ClusterAgent; [`events`]: what it tells beside the object
+//! - [`cluster_agent`]: the real agent of a ClusterAgent; [`events`]: what it tells beside the object;
+//!   [`controller`]: the real controller
 //! - [`claimants`]: agents that are nothing but their claims
 //! - [`wait`]: bounded waits on a condition
 //! - [`skip`]: how a test says that it did not run
@@ -42,6 +43,7 @@ pub mod capture;
 pub mod claimants;
 pub mod clients;
 pub mod cluster_agent;
+pub mod controller;
 pub mod conversation;
 pub mod corpus;
 pub mod crowd;

@@ -91,12 +91,12 @@ impl Kubectl {
         Ok(list["items"].as_array().cloned().unwrap_or_default())
     }
 
-    /// What this user may do, as the API server sees it: rules in the form of a ClusterRole's.
-    pub fn own_rules(&self) -> Result<Vec<Value>> {
+    /// What this user may do in a namespace, as the API server sees it: rules in the form of a ClusterRole's.
+    pub fn own_rules(&self, namespace: &str) -> Result<Vec<Value>> {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectRulesReview",
-            "spec": {"namespace": "default"},
+            "spec": {"namespace": namespace},
         });
         let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
         let answer = self.run_with_input(&["create", "--raw", path, "-f", "-"], &review.to_string())?;

@@ -17,7 +17,7 @@ mod api;
 mod elsewhere;
 mod kubectl;
 mod parts;
-mod process;
+pub(crate) mod process;
 mod servers;
 
 use std::ops::Deref;
