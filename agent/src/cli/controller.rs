@@ -28,6 +28,9 @@ pub struct Arguments {
     /// When it is pulled [default: as Kubernetes decides]
     #[arg(long, value_name = "POLICY", env = "XDHCPD_IMAGE_PULL_POLICY")]
     image_pull_policy: Option<PullPolicy>,
+    /// The Secrets to pull it with, where a ClusterAgent names none
+    #[arg(long, value_name = "NAMES", env = "XDHCPD_IMAGE_PULL_SECRETS", value_delimiter = ',')]
+    image_pull_secrets: Vec<String>,
     /// The ClusterRole that the agents have, and the Role of the same name in their namespace
     #[arg(long, value_name = "NAME", env = "XDHCPD_AGENT_ROLE", default_value = "xdhcpd-agent")]
     agent_role: String,
@@ -124,6 +127,7 @@ fn options(arguments: Arguments, variable: impl Fn(&str) -> Option<String>) -> R
             namespace,
             image: arguments.image,
             pull_policy: policy.map(|policy| policy.get_name().to_owned()),
+            pull_secrets: arguments.image_pull_secrets.into_iter().filter(|name| !name.is_empty()).collect(),
             role: arguments.agent_role,
             storage,
         },
@@ -193,6 +197,16 @@ mod tests {
             let error = parsed(line, &[]).unwrap_err();
             assert!(error.contains(flag), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn secrets_to_pull_with_may_be_several_or_none() {
+        let secrets = |names: &str| {
+            let line = format!("xdhcpd controller --namespace dhcp --image a --image-pull-secrets={names}");
+            parsed(&line, &[]).unwrap().settings.pull_secrets
+        };
+        assert_eq!(secrets("one,two"), ["one", "two"]);
+        assert!(secrets("").is_empty());
     }
 
     #[test]

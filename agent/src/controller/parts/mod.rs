@@ -40,6 +40,8 @@ pub struct Settings {
     pub image: String,
     /// When it is pulled; none: as Kubernetes decides.
     pub pull_policy: Option<String>,
+    /// The Secrets to pull it with, where a ClusterAgent names none.
+    pub pull_secrets: Vec<String>,
     /// The ClusterRole, and in their namespace the Role, that they have. They come with the installation, so
     /// that the controller can grant nothing that it was not given.
     pub role: String,

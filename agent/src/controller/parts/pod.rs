@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Affinity, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
-    HostPathVolumeSource, NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, ObjectFieldSelector,
-    PodAffinityTerm, PodAntiAffinity, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SecurityContext,
-    Volume, VolumeMount,
+    HostPathVolumeSource, LocalObjectReference, NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm,
+    ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSpec, PodTemplateSpec, Probe,
+    ResourceRequirements, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -55,7 +55,7 @@ pub fn template(agent: &ClusterAgent, settings: &Settings, port: u16) -> PodTemp
         dns_policy: Some(dns_policy.into()),
         priority_class_name: Some(said(yaml.priority_class_name.as_ref()).unwrap_or(PRIORITY).to_owned()),
         termination_grace_period_seconds: Some(GRACE),
-        image_pull_secrets: yaml.image_pull_secrets.clone(),
+        image_pull_secrets: yaml.image_pull_secrets.clone().or_else(|| pull_secrets(settings)),
         affinity: affinity(agent),
         node_selector: yaml.node_selector.clone(),
         tolerations: yaml.tolerations.clone(),
@@ -64,6 +64,12 @@ pub fn template(agent: &ClusterAgent, settings: &Settings, port: u16) -> PodTemp
         ..PodSpec::default()
     };
     PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }
+}
+
+fn pull_secrets(settings: &Settings) -> Option<Vec<LocalObjectReference>> {
+    let secret = |name: &String| LocalObjectReference { name: name.clone() };
+    let secrets: Vec<_> = settings.pull_secrets.iter().map(secret).collect();
+    (!secrets.is_empty()).then_some(secrets)
 }
 
 fn pins() -> Volume {

@@ -21,6 +21,7 @@ fn settings() -> Settings {
         namespace: "dhcp".into(),
         image: "xdhcpd:1".into(),
         pull_policy: None,
+        pull_secrets: Vec::new(),
         role: "xdhcpd-agent".into(),
         storage: Storage::HostPath("/var/lib/dhcp".into()),
     }
@@ -157,6 +158,14 @@ fn what_the_object_says_of_the_pod_goes_through() {
     assert_eq!(spec["priorityClassName"], "low");
     let resources = json!({"limits": {"cpu": "2", "memory": "64Mi"}, "requests": {"cpu": "100m"}});
     assert_eq!(spec["containers"][0]["resources"], resources);
+}
+
+#[test]
+fn secrets_to_pull_with_are_the_objects_or_those_that_the_controller_was_told() {
+    let settings = Settings { pull_secrets: vec!["one".into(), "two".into()], ..settings() };
+    let secrets = |yaml| template(yaml, &settings)["spec"]["imagePullSecrets"].clone();
+    assert_eq!(secrets(json!({})), json!([{"name": "one"}, {"name": "two"}]));
+    assert_eq!(secrets(json!({"imagePullSecrets": [{"name": "own"}]})), json!([{"name": "own"}]));
 }
 
 #[test]
