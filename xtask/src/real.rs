@@ -7,6 +7,7 @@
 mod debian;
 mod go;
 mod guest;
+mod helm;
 pub mod kernels;
 mod kube;
 
@@ -36,6 +37,8 @@ pub struct Arguments {
 enum Part {
     /// Kubernetes' API server and controllers, and etcd, from Go modules (needs Go)
     Kube,
+    /// helm, which installs the chart, from a Go module (needs Go)
+    Helm,
     /// A small Linux for virtual machines: a kernel of Debian's and a static busybox (needs apt-get)
     Guest,
     /// That small Linux with the kernels of three releases of Debian: 5.10, 6.1 and 6.12
@@ -46,6 +49,7 @@ impl Part {
     fn ensure(self, workspace: &Workspace, progress: &Progress) -> Result<()> {
         match self {
             Self::Kube => kube::ensure(workspace, progress),
+            Self::Helm => helm::ensure(workspace, progress),
             Self::Guest => guest::ensure(workspace, progress),
             Self::Kernels => {
                 guest::ensure(workspace, progress)?;
@@ -73,6 +77,7 @@ pub fn for_tests(workspace: &Workspace, progress: &Progress) {
     } else {
         ensure_or_warn(workspace, progress, Part::Kube, "a real Kubernetes");
     }
+    ensure_or_warn(workspace, progress, Part::Helm, "helm");
     ensure_or_warn(workspace, progress, Part::Guest, "virtual machines");
 }
 

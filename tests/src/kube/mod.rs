@@ -16,7 +16,7 @@ mod account;
 mod api;
 mod elsewhere;
 mod kubectl;
-mod parts;
+pub mod parts;
 pub(crate) mod process;
 mod servers;
 

@@ -1,4 +1,4 @@
-//! The programs of a real Kubernetes, as `cargo xtask real kube` builds them and keeps them.
+//! The programs of a real Kubernetes and helm, as `cargo xtask real` builds them and keeps them.
 
 use std::path::PathBuf;
 
@@ -8,6 +8,8 @@ use crate::{built, skip};
 const KUBERNETES: &str = include_str!("../../real/kubernetes/go.mod");
 /// The same of etcd.
 const ETCD: &str = include_str!("../../real/etcd/go.mod");
+/// The same of helm.
+const HELM: &str = include_str!("../../real/helm/go.mod");
 
 /// The servers of a cluster without nodes.
 #[derive(Debug, Clone)]
@@ -47,6 +49,15 @@ pub fn kubectl() -> Result<PathBuf, String> {
         .ok_or_else(|| "kubectl is missing: cargo xtask real kube (needs Go)".into())
 }
 
+/// helm as it is built; else how to get it.
+pub fn helm() -> Result<PathBuf, String> {
+    let program = kept("helm", version(HELM, "helm.sh/helm/v3"))?.join("helm");
+    if program.is_file() {
+        return Ok(program);
+    }
+    Err(format!("{} is missing: cargo xtask real helm (needs Go)", program.display()))
+}
+
 fn kubernetes() -> Result<PathBuf, String> {
     kept("kubernetes", version(KUBERNETES, "k8s.io/kubernetes"))
 }
@@ -68,7 +79,12 @@ mod tests {
 
     #[test]
     fn the_pinned_versions_name_the_folders() {
-        for (text, module) in [(KUBERNETES, "k8s.io/kubernetes"), (ETCD, "go.etcd.io/etcd/server/v3")] {
+        let modules = [
+            (KUBERNETES, "k8s.io/kubernetes"),
+            (ETCD, "go.etcd.io/etcd/server/v3"),
+            (HELM, "helm.sh/helm/v3"),
+        ];
+        for (text, module) in modules {
             assert!(version(text, module).is_some_and(|version| version.starts_with('v')), "{module}");
         }
         assert_eq!(version(KUBERNETES, "k8s.io"), None);
