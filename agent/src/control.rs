@@ -129,6 +129,8 @@ pub struct Snapshot {
     pub rogue_servers: BTreeMap<String, u64>,
     /// How probes of new addresses ended.
     pub probes: ProbeCounts,
+    /// Whether leases cannot be written to disk now.
+    pub disk_fails: bool,
 }
 
 /// Whose address is given back.

@@ -98,6 +98,7 @@ pub fn snapshot() -> Snapshot {
         leases: BTreeMap::from([("rack1".to_owned(), BTreeMap::from([(LeaseState::Bound, 21)]))]),
         rogue_servers: BTreeMap::from([("rack2".to_owned(), 22)]),
         probes: ProbeCounts { free: 23, in_use: 24, left_out: 25 },
+        disk_fails: false,
     }
 }
 

@@ -23,10 +23,10 @@ const KERNEL_FIRST: u32 = 6;
 const KERNEL: &str = AnsweredBy::Kernel.name();
 const AGENT: &str = AnsweredBy::Agent.name();
 
-/// All metrics, in the OpenMetrics text format.
-pub fn render(snapshot: Snapshot, agent: Arc<AgentMetrics>) -> Result<String, fmt::Error> {
+/// All metrics, in the OpenMetrics text format. `ready` is what `/readyz` says.
+pub fn render(snapshot: Snapshot, ready: bool, agent: Arc<AgentMetrics>) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Scrape { snapshot, agent }));
+    registry.register_collector(Box::new(Scrape { snapshot, ready, agent }));
     let mut text = String::new();
     text::encode(&mut text, &registry)?;
     Ok(text)
@@ -36,6 +36,7 @@ pub fn render(snapshot: Snapshot, agent: Arc<AgentMetrics>) -> Result<String, fm
 #[derive(Debug)]
 struct Scrape {
     snapshot: Snapshot,
+    ready: bool,
     agent: Arc<AgentMetrics>,
 }
 
@@ -49,6 +50,7 @@ impl Collector for Scrape {
         self.rogue_servers(&mut encoder)?;
         self.probes(&mut encoder)?;
         self.writes(&mut encoder)?;
+        self.health(&mut encoder)?;
         build(&mut encoder)
     }
 }
@@ -67,6 +69,17 @@ impl Scrape {
         let family =
             encoder.encode_descriptor("xdhcpd_journal_sync_seconds", help, None, MetricType::Histogram)?;
         encode(family, &self.agent.journal_syncs.histogram())
+    }
+
+    fn health(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let help = "Whether clients are served: 1 when /readyz says so, else 0";
+        encoder
+            .encode_descriptor("xdhcpd_ready", help, None, MetricType::Gauge)?
+            .encode_gauge(&u64::from(self.ready))?;
+        let help = "Whether leases can be written to disk: at 0 nothing new is promised to clients";
+        encoder
+            .encode_descriptor("xdhcpd_journal_writable", help, None, MetricType::Gauge)?
+            .encode_gauge(&u64::from(!self.snapshot.disk_fails))
     }
 
     fn rogue_servers(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {

@@ -106,7 +106,8 @@ pub(super) fn health_response(ok: bool, problems: Vec<String>) -> Response {
 
 async fn scrape(State(source): State<Source>, headers: HeaderMap) -> Result<Response, Problem> {
     let snapshot = source.handle.snapshot().await?;
-    scraped(&headers, metrics::render(snapshot, source.metrics))
+    let health = source.health().await;
+    scraped(&headers, metrics::render(snapshot, health.live && health.ready, source.metrics))
 }
 
 /// What a scraper gets, in the format that it asks for.

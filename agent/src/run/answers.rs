@@ -110,6 +110,7 @@ impl Core {
             leases,
             rogue_servers: self.counts.other_servers.clone(),
             probes: self.counts.probes.plus(self.engine.probe_counts()),
+            disk_fails: self.disk.fault.is_some(),
         }
     }
 

@@ -52,6 +52,7 @@ pub const TESTS: &[Package] = &[
     package("ipxe", "/usr/lib/ipxe/undionly.kpxe", "the boot loader that firmware loads"),
     package("kmod", "depmod", "indexes the modules of a virtual machine's kernel"),
     package("e2fsprogs", "mkfs.ext4", "a file system for a virtual machine's disk"),
+    package("prometheus", "promtool", "checks the chart's alerts, and tries them on series that it makes up"),
     package("strace", "strace", "has a disk fail, as a process sees it"),
 ];
 

@@ -91,12 +91,14 @@ async fn every_promised_metric_is_there_with_a_help_and_no_other() {
             "xdhcpd_fastpath_attached",
             "xdhcpd_ignored_total",
             "xdhcpd_journal_sync_seconds",
+            "xdhcpd_journal_writable",
             "xdhcpd_leases",
             "xdhcpd_loader_restarts_total",
             "xdhcpd_loader_state",
             "xdhcpd_passed_total",
             "xdhcpd_pool_addresses",
             "xdhcpd_probes_total",
+            "xdhcpd_ready",
             "xdhcpd_replies_total",
             "xdhcpd_reply_seconds",
             "xdhcpd_rogue_server_messages_total",
@@ -138,6 +140,25 @@ async fn each_number_of_the_snapshot_stands_under_its_labels() {
     ] {
         assert!((value(&families, name, labels) - expected).abs() < f64::EPSILON, "{name}{{{labels}}}");
     }
+}
+
+#[tokio::test]
+async fn whether_clients_are_served_and_leases_written_is_a_number() {
+    let shown = async |fake: Fake| {
+        let agent = Agent::start(fake.start());
+        let families = scrape(&agent).await;
+        ["xdhcpd_ready", "xdhcpd_journal_writable"].map(|name| value(&families, name, "") > 0.5)
+    };
+    assert_eq!(shown(Fake::default()).await, [true, true]);
+    let mut fake = Fake::default();
+    fake.health.ready = false;
+    fake.snapshot.disk_fails = true;
+    assert_eq!(shown(fake).await, [false, false]);
+
+    let agent = Agent::start(Fake::default().start());
+    agent.conditions.wait_for("objects", "they have not been read yet");
+    let families = scrape(&agent).await;
+    assert!(value(&families, "xdhcpd_ready", "") < 0.5, "what /readyz waits for counts too");
 }
 
 /// The buckets of one histogram as (bound, count), checked to be cumulative and complete.
