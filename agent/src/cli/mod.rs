@@ -19,6 +19,7 @@ mod run;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod uninstall;
 mod which;
 
 use std::ffi::OsString;
@@ -56,6 +57,7 @@ enum Command {
     Loader(loader::Arguments),
     Controller(controller::Arguments),
     Crds(crds::Arguments),
+    Uninstall(uninstall::Arguments),
 }
 
 /// Does what the arguments say; the first is the program's name.
@@ -88,6 +90,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Loader(arguments) => loader::loader(&arguments),
         Command::Controller(arguments) => block_on(controller::controller(arguments)),
         Command::Crds(arguments) => crds::crds(&arguments),
+        Command::Uninstall(arguments) => block_on(uninstall::uninstall(&arguments)),
     }
 }
 

@@ -73,10 +73,10 @@ fn every_command_that_prints_data_has_json_and_a_name() {
     for command in Cli::command().get_subcommands() {
         let has = |flag: &str| command.get_arguments().any(|argument| argument.get_long() == Some(flag));
         let is = |names: &[&str]| names.contains(&command.get_name());
-        assert!(has("json") || is(&["run", "loader", "controller"]), "{}", command.get_name());
+        assert!(has("json") || is(&["run", "loader", "controller", "uninstall"]), "{}", command.get_name());
         // The definitions are the same for all agents, a loader is told by its own, and a controller sees to
-        // all that there are.
-        let of_none = is(&["crds", "loader", "controller"]);
+        // all that there are, as does what takes them away.
+        let of_none = is(&["crds", "loader", "controller", "uninstall"]);
         assert!(has("name") && has("socket") || of_none, "{}", command.get_name());
     }
 }

@@ -11,6 +11,11 @@ use super::value::expected;
 /// From the largest, as they may follow each other.
 const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
 
+/// A duration that is written on a command line, within bounds given in seconds.
+pub fn parse(text: &str, bounds: RangeInclusive<u64>) -> Result<Duration, String> {
+    duration(bounds)(&Value::from(text))
+}
+
 /// A duration within bounds given in seconds.
 pub(super) fn duration(bounds: RangeInclusive<u64>) -> impl Fn(&Value) -> Result<Duration, String> {
     move |value| {

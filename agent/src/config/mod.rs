@@ -44,6 +44,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use durations::parse as parse_duration;
 pub use flags::{Flags, flag_for, from_flags};
 pub use host::check_host;
 pub use problems::{Problem, Problems};

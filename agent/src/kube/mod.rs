@@ -10,6 +10,8 @@
 //! - [`board`]: all facts, plain data; [`desired`]: what follows from them, pure
 //! - [`writes`]: one request for each difference, at a bounded pace
 //! - [`session`]: the task that owns all of these
+//! - [`going`]: whether the agent's object is being removed
+//! - [`uninstall`]: ending all agents, and removing what they wrote
 //! - [`hosts`]: asking the hosts how they are
 //! - [`claims`]: what several agents publish to each other
 //! - [`applied`]: the configuration for the day when the API server is away
@@ -26,6 +28,7 @@ pub mod client;
 pub mod desired;
 pub mod election;
 pub mod events;
+pub mod going;
 pub mod hosts;
 mod leases;
 pub mod names;
@@ -33,6 +36,7 @@ pub mod objects;
 pub mod queue;
 pub mod secrets;
 pub mod session;
+pub mod uninstall;
 pub mod watch;
 pub mod writes;
 

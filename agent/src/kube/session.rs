@@ -23,6 +23,7 @@ use super::board::Board;
 use super::client::Kubernetes;
 use super::desired::{Action, Look, Settings};
 use super::events::{Reason, about};
+use super::going::Going;
 use super::hosts::Hosts;
 use super::leases;
 use super::objects::{ClusterAgent, HostEndpoint, HostStatus};
@@ -82,6 +83,8 @@ pub struct Session {
     pub notices: mpsc::Receiver<Notice>,
     /// Where to say when the objects are known.
     pub conditions: Conditions,
+    /// Where to note that the agent's object goes.
+    pub going: Going,
     /// Where writes are counted.
     pub metrics: Arc<AgentMetrics>,
     /// How often endpoints are asked how they are.
@@ -349,20 +352,33 @@ impl Keeper {
     }
 
     fn hear_agent(&mut self, change: Change<ClusterAgent>) {
+        let (own, going) = (self.session.kubernetes.agent.as_str(), &self.session.going);
         match change {
-            Change::Is(object) => drop(self.agents.insert(object.name_any(), object)),
+            Change::Is(object) => {
+                if object.name_any() == own {
+                    going.is(&object);
+                }
+                self.agents.insert(object.name_any(), object);
+            }
             Change::Gone(object) => {
                 let name = object.name_any();
                 self.agents.remove(&name);
-                if name == self.session.kubernetes.agent {
+                if name == own {
+                    going.is_gone();
                     warn!("ClusterAgent {name} was removed: its configuration is served on");
                 }
             }
             Change::All(all) => {
                 self.known.agents = true;
                 self.agents = all.into_iter().map(|object| (object.name_any(), object)).collect();
+                going.listed(self.agents.get(own));
             }
-            Change::Unreadable(name, why) => warn!("ClusterAgent {name}: {why}"),
+            Change::Unreadable(name, why) => {
+                if name == own {
+                    going.is_unreadable();
+                }
+                warn!("ClusterAgent {name}: {why}");
+            }
             Change::Begins | Change::Broken(_) => {}
         }
         self.board.set_agents(&self.agents);

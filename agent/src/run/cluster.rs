@@ -39,6 +39,7 @@ use crate::kube::applied::{self, Applied};
 use crate::kube::client::{Kubernetes, RequestError, ask_for};
 use crate::kube::desired::{Reach, Settings};
 use crate::kube::events::{Reason, about};
+use crate::kube::going::Going;
 use crate::kube::objects::{ClusterAgent, ClusterAgentSpec, HostEndpoint, HostStatus};
 use crate::kube::session::{self, SYNCED, Session};
 use crate::kube::{names, secrets};
@@ -311,6 +312,8 @@ pub struct Wires {
     pub conditions: Conditions,
     /// Where new configurations go.
     pub configs: mpsc::Sender<Reload>,
+    /// Where it is noted that the object goes.
+    pub going: Going,
 }
 
 impl Begun {
@@ -335,7 +338,7 @@ impl Begun {
 
     /// Shows leases and hosts, and follows the object, until it is told to stop.
     pub fn follow(self, tasks: &mut JoinSet<()>, wires: Wires, stop: &CancellationToken) {
-        let Wires { core, ends, metrics, conditions, configs } = wires;
+        let Wires { core, ends, metrics, conditions, configs, going } = wires;
         if self.read_from.is_some() {
             conditions.wait_for(SYNCED, "the objects of the cluster have not been read yet");
         }
@@ -349,6 +352,7 @@ impl Begun {
             feed: ends.feed,
             notices: ends.notices.unwrap_or_else(|| mpsc::channel(1).1),
             conditions,
+            going,
             metrics,
             interval: self.cluster.interval,
         };

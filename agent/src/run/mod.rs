@@ -49,6 +49,7 @@ use crate::config::{self, Config, FastPathMode};
 use crate::control;
 use crate::fastpath::Strangers;
 use crate::http;
+use crate::kube::going::Going;
 use crate::lease::{Journal, Loaded, Table};
 use crate::privileges;
 
@@ -110,6 +111,7 @@ struct Running {
     tasks: JoinSet<()>,
     configs: mpsc::Sender<Reload>,
     stop: CancellationToken,
+    going: Going,
 }
 
 /// All that can fail of a start.
@@ -146,7 +148,7 @@ async fn start(
     let core = start_core((prepared, loader), leases, outlets.clone(), questions, reloads, stop.clone())?;
     // What is late comes all the same.
     let _late = tokio::time::timeout(FIRST_WORD, loader::has_spoken(loader_status.clone())).await;
-    let conditions = Conditions::default();
+    let (conditions, going) = (Conditions::default(), Going::default());
     let mut tasks = JoinSet::new();
     tasks.spawn(loader::tell_when_given_up(loader_status, outlets.notices.clone()));
     if let Some(begun) = cluster {
@@ -156,6 +158,7 @@ async fn start(
             metrics: Arc::clone(&outlets.metrics),
             conditions: conditions.clone(),
             configs: configs.clone(),
+            going: going.clone(),
         };
         begun.follow(&mut tasks, wires, &stop);
     }
@@ -164,13 +167,13 @@ async fn start(
     if let Some(listener) = tcp {
         tasks.spawn(http::serve_tcp(listener, http::public(source), stop.clone()));
     }
-    Ok(Running { name, signals, core, tasks, configs, stop })
+    Ok(Running { name, signals, core, tasks, configs, stop, going })
 }
 
 impl Running {
     /// Serves until a signal comes, or the core has ended.
     async fn until_told(self, options: &RunOptions) -> Result<()> {
-        let Self { name, signals, core, tasks, configs, stop } = self;
+        let Self { name, signals, core, tasks, configs, stop, going } = self;
         signals.watch(options, &configs, &stop).await;
         stop.cancel();
         let core = tokio::task::spawn_blocking(move || core.join()).await?;
@@ -179,7 +182,10 @@ impl Running {
             Ok(ended) => ended?,
             Err(_) => anyhow::bail!("the core ended by a fault of its own: please report this"),
         }
-        if options.detach_on_exit {
+        if going.is_known() {
+            info!("ClusterAgent {name} is removed: so are the program and what it answers from");
+        }
+        if options.detach_on_exit || going.is_known() {
             crate::fastpath::detach(&name)?;
         }
         info!("stopped");
