@@ -40,6 +40,7 @@ pub mod bmc;
 pub mod breakers;
 pub mod built;
 pub mod capture;
+pub mod chart;
 pub mod claimants;
 pub mod clients;
 pub mod cluster_agent;

@@ -1,0 +1,8 @@
+//! The chart: what helm makes of it, what a real API server takes of that, and whether what it says of values,
+//! versions, metrics and alerts is so.
+
+mod alerts;
+mod installed;
+mod queries;
+mod rendered;
+mod values;
