@@ -46,9 +46,9 @@ fn each_alert_comes_when_it_should_and_only_then() -> Result<()> {
 #[test]
 fn a_pool_is_nearly_empty_at_the_share_that_the_values_say() -> Result<()> {
     let Some(helm) = chart::helm(&skip::this_test()) else { return Ok(()) };
-    let values = ["metrics.alerts.enabled=true", "metrics.alerts.poolRemaining=0.25"];
+    let values = ["metrics.alerts.enabled=true", "metrics.alerts.poolRemaining=25"];
     let made = helm.template(&values)?;
-    assert!(made.contains("            < 0.25\n"), "{made}");
+    assert!(made.contains("            < 25 / 100\n"), "{made}");
     assert!(!made.contains("POOL_REMAINING"), "{made}");
     Ok(())
 }

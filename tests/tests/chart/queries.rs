@@ -84,7 +84,7 @@ fn queries_of_alerts() -> Result<Vec<String>> {
         while let Some(more) = lines.next_if(|line| line.starts_with("          ")) {
             query = format!("{query} {}", more.trim());
         }
-        queries.push(query.replace("POOL_REMAINING", "0.1"));
+        queries.push(query.replace("POOL_REMAINING", "10"));
     }
     assert_eq!(queries.len(), text.matches("- alert: ").count());
     Ok(queries)

@@ -9,7 +9,6 @@ pub const ALL: &[&str] = &[
     "metrics.serviceMonitor.enabled=true",
     "metrics.alerts.enabled=true",
     "metrics.dashboard.enabled=true",
-    "imagePullSecrets[0].name=login",
     "controller.replicas=2",
     "controller.tolerations[0].operator=Exists",
     "controller.nodeSelector.rack=a",
@@ -94,6 +93,18 @@ fn the_controller_is_told_what_the_values_say() -> Result<()> {
         assert!(claims.iter().any(|it| it == expected), "{expected}: {claims:?}");
     }
     assert!(!claims.iter().any(|it| it.starts_with("--lease-host-path")), "{claims:?}");
+    Ok(())
+}
+
+#[test]
+fn the_secrets_to_pull_images_with_reach_every_pod() -> Result<()> {
+    let Some(helm) = chart::helm(&skip::this_test()) else { return Ok(()) };
+    let made = helm.template(&[ALL, &["imagePullSecrets[0].name=login"]].concat())?;
+    for kind in ["Deployment", "Job", "ClusterAgent"] {
+        let object = document(&made, kind).context(kind)?;
+        let (_, secrets) = object.split_once("imagePullSecrets:\n").with_context(|| object.to_owned())?;
+        assert_eq!(secrets.lines().next().map(str::trim), Some("- name: login"), "{object}");
+    }
     Ok(())
 }
 

@@ -29,7 +29,7 @@ fn what_is_wrong_is_refused_by_the_name_of_its_field() -> Result<()> {
         ("storage.pvc.size=big", "/storage/pvc/size", "pattern"),
         ("storage.pvc.accessModes[0]=Often", "/storage/pvc/accessModes/0", "'ReadWriteOnce'"),
         ("imagePullSecrets[0].nam=login", "/imagePullSecrets/0", "'nam'"),
-        ("metrics.alerts.poolRemaining=10", "/metrics/alerts/poolRemaining", "1"),
+        ("metrics.alerts.poolRemaining=101", "/metrics/alerts/poolRemaining", "100"),
         ("uninstall.timeout=soon", "/uninstall/timeout", "pattern"),
         ("clusterAgent.create=true", "/clusterAgent/spec", "'feature'"),
         ("clusterAgent.spec.agentYaml.hostNetwrok=true", "/clusterAgent/spec/agentYaml", "'hostNetwrok'"),
