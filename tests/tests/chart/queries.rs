@@ -14,7 +14,7 @@ use xdhcpd_tests::skip;
 /// Prometheus makes it of every scrape.
 const OF_PROMETHEUS: &str = "up";
 
-/// Shown by agents that elect one among them, and by no other.
+/// Shown by controllers, and by agents that elect one among them.
 const OF_SEVERAL: &str = "xdhcpd_leader";
 
 /// Words of a query that are no metrics.
