@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 use xdhcpd_tests::cluster_agent::{self, CONVERGED, ClusterAgent, agent_name, manifest};
 use xdhcpd_tests::kube::{self, Cluster};
 use xdhcpd_tests::netns::{Pair, command_in};
@@ -66,6 +66,13 @@ fn uninstall_ends_all_agents_and_removes_what_they_wrote_with_the_hooks_rights()
     }
     let endpoint = "apiVersion: bmc.spidernet.io/v1beta1\nkind: HostEndpoint\n";
     cluster.apply(&format!("{endpoint}metadata: {{name: bmc}}\nspec: {{ipAddr: 10.9.0.7}}\n"))?;
+    let block = json!({"clusterAgent": "rack1", "serial": 1});
+    cluster.apply(&guarded("AddressBlock", "rack1-10-9-0-0", &block))?;
+    let (until, longest) = ("2026-01-01T00:00:00Z", "1h");
+    let term = json!({
+        "clusterAgent": "rack1", "serial": 1, "incarnation": 1, "until": until, "longest": longest,
+    });
+    cluster.apply(&guarded("AgentTerm", "rack1-0123456789abcdef", &term))?;
     hold(&cluster, "rack1")?;
     let rules = fs::read_to_string(RULES).context(RULES)?;
     let hook = cluster.service_account_kubeconfig("xdhcpd", "uninstall", &rules)?;
@@ -79,7 +86,7 @@ fn uninstall_ends_all_agents_and_removes_what_they_wrote_with_the_hooks_rights()
     patch_finalizers(&cluster, &format!("configmap/{HELD}"), &[])?;
     let done = uninstall(&cluster, &hook, "2m")?;
     assert!(done.status.success(), "{done:?}");
-    for kind in ["clusteragents", "hoststatuses"] {
+    for kind in ["clusteragents", "hoststatuses", "addressblocks", "agentterms"] {
         assert!(cluster.list_json(kind)?.is_empty(), "{kind}");
     }
     assert_eq!(cluster.list_json("hostendpoints")?.len(), 1, "these are people's");
@@ -103,9 +110,9 @@ fn without_a_right_the_hook_says_which_it_misses() -> Result<()> {
     {
         let others: Vec<&str> = ["list", "delete"].into_iter().filter(|other| *other != verb).collect();
         let rules =
-            json!([{"apiGroups": ["bmc.spidernet.io"], "resources": ["clusteragents"], "verbs": others}]);
+            json!({"apiGroups": ["bmc.spidernet.io"], "resources": ["clusteragents"], "verbs": others});
         let account = format!("without-{verb}");
-        let account = cluster.service_account_kubeconfig("xdhcpd", &account, &rules.to_string())?;
+        let account = cluster.service_account_kubeconfig("xdhcpd", &account, &format!("- {rules}"))?;
         let refused = uninstall(&cluster, &account, "2s")?;
         let told = String::from_utf8(refused.stderr)?;
         assert!(told.contains(said) && told.contains("forbidden"), "without {verb}: {told}");
@@ -118,6 +125,13 @@ fn uninstall(cluster: &Cluster, kubeconfig: &PathBuf, timeout: &str) -> Result<O
     let mut command: Command = command_in(cluster.home(), Agent::binary());
     command.args(["uninstall", "--timeout", timeout]).env("KUBECONFIG", kubeconfig);
     Ok(command.stdin(Stdio::null()).output()?)
+}
+
+/// What an agent has published.
+fn guarded(kind: &str, name: &str, spec: &Value) -> String {
+    let metadata = json!({"name": name, "finalizers": ["bmc.spidernet.io/claims"]});
+    json!({"apiVersion": "bmc.spidernet.io/v1beta1", "kind": kind, "metadata": metadata, "spec": spec})
+        .to_string()
 }
 
 /// Gives a ClusterAgent something that keeps it from going.
