@@ -97,10 +97,12 @@ fn the_controller_is_told_what_the_values_say() -> Result<()> {
 }
 
 #[test]
-fn the_secrets_to_pull_images_with_reach_every_pod() -> Result<()> {
+fn the_secrets_to_pull_the_image_with_reach_every_pod() -> Result<()> {
     let Some(helm) = chart::helm(&skip::this_test()) else { return Ok(()) };
-    let made = helm.template(&[ALL, &["imagePullSecrets[0].name=login"]].concat())?;
-    for kind in ["Deployment", "Job", "ClusterAgent"] {
+    let made = helm.template(&["imagePullSecrets[0].name=login", "imagePullSecrets[1].name=other"])?;
+    assert!(made.contains("- --image-pull-secrets=login,other\n"), "the agents' come from the controller");
+    assert!(!helm.template(&[])?.contains("--image-pull-secrets"), "it is told of none where there is none");
+    for kind in ["Deployment", "Job"] {
         let object = document(&made, kind).context(kind)?;
         let (_, secrets) = object.split_once("imagePullSecrets:\n").with_context(|| object.to_owned())?;
         assert_eq!(secrets.lines().next().map(str::trim), Some("- name: login"), "{object}");
