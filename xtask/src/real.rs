@@ -39,6 +39,8 @@ enum Part {
     Kube,
     /// helm, which installs the chart, from a Go module (needs Go)
     Helm,
+    /// What makes a node of this machine: Kubernetes' scheduler and kubelet (needs Go)
+    Node,
     /// A small Linux for virtual machines: a kernel of Debian's and a static busybox (needs apt-get)
     Guest,
     /// That small Linux with the kernels of three releases of Debian: 5.10, 6.1 and 6.12
@@ -50,6 +52,12 @@ impl Part {
         match self {
             Self::Kube => kube::ensure(workspace, progress),
             Self::Helm => helm::ensure(workspace, progress),
+            Self::Node => {
+                kube::ensure(workspace, progress)?;
+                kube::ensure_node(workspace, progress)?;
+                // Its busybox is all that is in the sandbox of a pod.
+                guest::ensure(workspace, progress)
+            }
             Self::Guest => guest::ensure(workspace, progress),
             Self::Kernels => {
                 guest::ensure(workspace, progress)?;
@@ -79,6 +87,15 @@ pub fn for_tests(workspace: &Workspace, progress: &Progress) {
     }
     ensure_or_warn(workspace, progress, Part::Helm, "helm");
     ensure_or_warn(workspace, progress, Part::Guest, "virtual machines");
+    if !kube::is_given() {
+        ensure_or_warn(workspace, progress, Part::Node, "a node of Kubernetes");
+    }
+}
+
+/// Gets what `cargo xtask cluster` uses.
+pub fn for_cluster(workspace: &Workspace, progress: &Progress) -> Result<()> {
+    let _held = hold_lock(workspace, progress)?;
+    [Part::Node, Part::Helm].into_iter().try_for_each(|part| part.ensure(workspace, progress))
 }
 
 /// Gets what the tests on all kernels use.

@@ -46,6 +46,8 @@ enum Group {
     Tests,
     /// The image of a container
     Image,
+    /// A Kubernetes of one node
+    Cluster,
 }
 
 /// Sets up for the named groups.
@@ -58,6 +60,7 @@ pub fn run(workspace: &Workspace, progress: &Progress, arguments: &Arguments) ->
             Group::Lab => for_lab(workspace, progress)?,
             Group::Tests => for_tests(workspace, progress),
             Group::Image => for_image(workspace, progress)?,
+            Group::Cluster => for_cluster(workspace, progress)?,
         }
     }
     progress.say(STEP, "done");
@@ -98,10 +101,19 @@ pub fn for_bench(workspace: &Workspace, progress: &Progress) -> Result<()> {
     Ok(())
 }
 
+/// Makes sure that this machine can be a node, and a network be laid out beside it.
+pub fn for_cluster(workspace: &Workspace, progress: &Progress) -> Result<()> {
+    for_lab(workspace, progress)?;
+    for packages in [packages::IMAGE, packages::CLUSTER] {
+        apt::install(workspace, progress, packages)?;
+    }
+    Ok(())
+}
+
 /// Gets what the tests use beside the program. What cannot be had is a warning: the tests that
 /// need it skip themselves and say so.
 pub fn for_tests(workspace: &Workspace, progress: &Progress) {
-    for packages in [packages::LAB, packages::TESTS] {
+    for packages in [packages::LAB, packages::TESTS, packages::IMAGE, packages::CLUSTER] {
         apt::install_what_there_is(workspace, progress, packages);
     }
     if let Err(missing) = bpffs::ensure(progress) {

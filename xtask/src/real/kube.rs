@@ -1,4 +1,5 @@
-//! Kubernetes without nodes: the API server, the controllers, and etcd that keeps their objects.
+//! Kubernetes' programs: the API server, the controllers, etcd that keeps their objects; and those that
+//! make a node.
 
 use std::env;
 
@@ -30,6 +31,16 @@ pub fn ensure(workspace: &Workspace, progress: &Progress) -> Result<()> {
     if find("kubectl").is_none() {
         programs.push(("kubectl", "k8s.io/kubernetes/cmd/kubectl"));
     }
+    kubernetes.ensure(workspace, progress, &programs, &version_flags(&kubernetes.version))
+}
+
+/// Builds what is missing of the parts that make a node of a machine, beside those of [`ensure`].
+pub fn ensure_node(workspace: &Workspace, progress: &Progress) -> Result<()> {
+    let kubernetes = Module::read(workspace, "kubernetes", "k8s.io/kubernetes")?;
+    let programs = [
+        ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+        ("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+    ];
     kubernetes.ensure(workspace, progress, &programs, &version_flags(&kubernetes.version))
 }
 

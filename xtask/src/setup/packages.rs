@@ -70,6 +70,14 @@ pub const PEERS: &[Package] = &[
     package("kea-admin", "perfdhcp", "asks the peers"),
 ];
 
+/// To make a node of this machine, on top of [`LAB`] and [`IMAGE`].
+pub const CLUSTER: &[Package] = &[
+    package("containerd", "containerd", "runs the containers of a Kubernetes node"),
+    package("runc", "runc", "starts containers for containerd"),
+    package("containernetworking-plugins", "/usr/lib/cni/bridge", "the network of a node's pods"),
+    package("openssl", "openssl", "a key for a Kubernetes API server"),
+];
+
 /// To build bpf-linker against LLVM `major`.
 pub fn to_build_the_linker(major: u32) -> Vec<Package> {
     let prefix = linker_prefix(major);
