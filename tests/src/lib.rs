@@ -26,10 +26,12 @@
 //! - [`random`]: numbers from a seed
 //! - [`host_status`]: what the objects of an agent say, all together
 //! - [`kube`]: a real Kubernetes API server, and users with rights of their own
+//! - [`node`]: a real Kubernetes of one node
 //! - [`built`]: where what was built and fetched lies
 //! - [`cluster_agent`]: the real agent of a ClusterAgent; [`events`]: what it tells beside the object;
 //!   [`controller`]: the real controller
 //! - [`claimants`]: agents that are nothing but their claims
+//! - [`interrupt`]: signals that end in good order what people run
 //! - [`wait`]: bounded waits on a condition
 //! - [`skip`]: how a test says that it did not run
 //!
@@ -59,10 +61,12 @@ pub mod generator;
 pub mod guest;
 pub mod host_status;
 pub mod http;
+pub mod interrupt;
 pub mod known;
 pub mod kube;
 pub mod ledger;
 pub mod netns;
+pub mod node;
 pub mod perfdhcp;
 pub mod process;
 pub mod program;

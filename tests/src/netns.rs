@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::node::cgroups;
 use crate::skip;
 
 /// Where iproute2 keeps namespaces by name.
@@ -203,7 +204,7 @@ pub fn succeed(command: &mut Command) -> Result<Output> {
     Ok(output)
 }
 
-/// Removes namespaces, pins and folders whose test process is no more.
+/// Removes namespaces, pins, control groups and folders whose test process is no more.
 fn remove_what_killed_tests_left() {
     for name in names_in(NAMESPACES) {
         if name.strip_prefix(PREFIX).is_some_and(was_made_by_the_dead) {
@@ -213,6 +214,11 @@ fn remove_what_killed_tests_left() {
     for name in names_in(PINS) {
         if name.strip_prefix(PREFIX).is_some_and(was_made_by_the_dead) {
             let _ = xdhcpd::fastpath::detach(&name);
+        }
+    }
+    for name in cgroups::names() {
+        if name.strip_prefix(PREFIX).is_some_and(was_made_by_the_dead) {
+            let _ = cgroups::remove(&name);
         }
     }
     let folders = std::env::temp_dir();

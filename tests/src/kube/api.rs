@@ -81,6 +81,14 @@ impl Api {
         }
     }
 
+    /// Sees to it that there is a scheduler.
+    pub fn start_scheduler(&mut self, program: &Path, kubeconfig: &Path) -> Result<()> {
+        match self {
+            Self::Own(servers) => servers.start_scheduler(program, kubeconfig),
+            Self::Elsewhere(_) => Ok(()),
+        }
+    }
+
     /// An error when a server of ours has ended.
     pub fn check(&mut self) -> Result<()> {
         match self {

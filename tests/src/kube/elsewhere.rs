@@ -98,14 +98,15 @@ impl<'u> Server<'u> {
 
 /// Copies bytes both ways between those who connect here and a server.
 #[derive(Debug)]
-struct Forwarder {
+pub(super) struct Forwarder {
     listener: Arc<TcpListener>,
     open: Arc<Mutex<Vec<TcpStream>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Forwarder {
-    fn start(listener: TcpListener, server: String) -> Self {
+    /// Starts in the namespace of the thread that calls; `server` is its host and port.
+    pub(super) fn start(listener: TcpListener, server: String) -> Self {
         let listener = Arc::new(listener);
         let open = Arc::new(Mutex::new(Vec::new()));
         let (accepting, opened) = (Arc::clone(&listener), Arc::clone(&open));

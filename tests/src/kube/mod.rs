@@ -20,29 +20,37 @@ pub mod parts;
 pub(crate) mod process;
 mod servers;
 
+use std::net::TcpListener;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use self::kubectl::Kubectl;
 
 use self::account::write_kubeconfig;
 use self::api::Api;
+use self::elsewhere::Forwarder;
 use crate::netns::{self, NetNs, command_in, succeed};
 use crate::{skip, wait};
 
 /// Where the API server answers, in the home and in every connected namespace.
 pub const API_URL: &str = "https://198.19.0.1:6443";
 /// Its address: of the block for benchmarks (RFC 2544), which no test's network uses.
-const API_ADDRESS: &str = "198.19.0.1";
+pub(crate) const API_ADDRESS: &str = "198.19.0.1";
 /// Its port.
 const API_PORT: u16 = 6443;
+
+/// The name of the node that a cluster of our own may have.
+pub const NODE: &str = "node";
+
+/// Where the service `kubernetes` is, for pods: the first of the addresses of services.
+const SERVICE: (&str, u16) = ("10.96.0.1", 443);
 
 /// Longest wait for a server to be ready: seconds on an idle machine.
 pub const READY: Duration = Duration::from_mins(2);
@@ -57,6 +65,7 @@ pub struct Cluster {
     stanza: Value,
     home: String,
     connected: AtomicU16,
+    service: Option<Forwarder>,
     _own_home: Option<NetNs>,
     folder: tempfile::TempDir,
 }
@@ -135,6 +144,7 @@ impl Cluster {
             stanza: access.cluster,
             home,
             connected: AtomicU16::new(0),
+            service: None,
             _own_home: own_home,
             folder,
         };
@@ -224,6 +234,38 @@ impl Cluster {
     /// of objects twice a minute only, so CRDs had better be there before them.
     pub fn start_controllers(&mut self) -> Result<()> {
         self.api.start_controllers(self.kubectl.kubeconfig())
+    }
+
+    /// Starts the scheduler, which gives pods to nodes.
+    pub fn start_scheduler(&mut self, program: &Path) -> Result<()> {
+        self.api.start_scheduler(program, self.kubectl.kubeconfig())
+    }
+
+    /// Lets pods of the home reach the API server where they look for it: the service `kubernetes`.
+    pub fn open_service(&mut self) -> Result<()> {
+        let (address, _) = SERVICE;
+        ip(&self.home, &format!("address add {address}/32 dev lo"))?;
+        // Its threads stay in the namespace that they are started in.
+        let start = || {
+            std::io::Result::Ok(Forwarder::start(
+                TcpListener::bind(SERVICE)?,
+                format!("{API_ADDRESS}:{API_PORT}"),
+            ))
+        };
+        self.service = Some(netns::inside(&self.home, start)??);
+        Ok(())
+    }
+
+    /// A kubeconfig of the node [`NODE`].
+    pub fn node_kubeconfig(&self) -> Result<PathBuf> {
+        let kubeconfig = self.folder().join("node.kubeconfig");
+        write_kubeconfig(&kubeconfig, &self.stanza, &json!({"token": servers::NODE_TOKEN}))?;
+        Ok(kubeconfig)
+    }
+
+    /// An error when a server of ours has ended.
+    pub fn check(&mut self) -> Result<()> {
+        self.api.check()
     }
 
     /// The name of its home, for [`netns::command_in`].

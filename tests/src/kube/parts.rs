@@ -58,7 +58,8 @@ pub fn helm() -> Result<PathBuf, String> {
     Err(format!("{} is missing: cargo xtask real helm (needs Go)", program.display()))
 }
 
-fn kubernetes() -> Result<PathBuf, String> {
+/// Where Kubernetes' programs are kept.
+pub fn kubernetes() -> Result<PathBuf, String> {
     kept("kubernetes", version(KUBERNETES, "k8s.io/kubernetes"))
 }
 

@@ -42,6 +42,11 @@ impl Process {
         Ok(Self { name, child, log: path })
     }
 
+    /// The process, which may have become another program.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How it ended, if it did.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::api::Access;
 use super::parts;
 use super::process::Process;
-use super::{API_ADDRESS, API_PORT, API_URL};
+use super::{API_ADDRESS, API_PORT, API_URL, NODE};
 use crate::netns::succeed;
 
 /// Where etcd listens.
@@ -23,11 +23,14 @@ const ETCD_PEERS: &str = "http://127.0.0.1:2380";
 
 /// Who an administrator is, to an API server that nobody else reaches.
 const ADMIN_TOKEN: &str = "administrator";
+/// Who the node is.
+pub(super) const NODE_TOKEN: &str = "node";
 
 /// The servers of a cluster of our own.
 #[derive(Debug)]
 pub struct Servers {
     // In the order in which they go.
+    scheduler: Option<Process>,
     controllers: Option<Process>,
     api: Option<Process>,
     etcd: Process,
@@ -46,9 +49,13 @@ impl Servers {
         api_arguments: &[&str],
     ) -> Result<Self> {
         make_key(&folder.join("accounts.key"))?;
-        fs::write(folder.join("tokens.csv"), format!("{ADMIN_TOKEN},admin,admin,system:masters\n"))?;
+        let users = format!(
+            "{ADMIN_TOKEN},admin,admin,system:masters\n{NODE_TOKEN},system:node:{NODE},{NODE},system:nodes\n"
+        );
+        fs::write(folder.join("tokens.csv"), users)?;
         let etcd = Process::start("etcd", etcd(&programs, namespace, folder), folder)?;
         let mut servers = Self {
+            scheduler: None,
             controllers: None,
             api: None,
             etcd,
@@ -64,9 +71,12 @@ impl Servers {
     /// What an administrator's kubeconfig needs.
     pub fn access(&self) -> Access {
         // The API server made it, with the authority behind it in the same file.
-        let certificate = self.folder.join("apiserver.crt");
-        let cluster = json!({"server": API_URL, "certificate-authority": certificate});
+        let cluster = json!({"server": API_URL, "certificate-authority": self.certificate()});
         Access { cluster, user: json!({"token": ADMIN_TOKEN}) }
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.folder.join("apiserver.crt")
     }
 
     /// Starts the API server; it takes a while until it answers.
@@ -94,14 +104,26 @@ impl Servers {
         let mut command = Process::command(&self.namespace, &self.programs.controllers);
         command.arg("--kubeconfig").arg(kubeconfig);
         command.arg("--service-account-private-key-file").arg(self.folder.join("accounts.key"));
+        // What it puts beside the token in each pod.
+        command.arg("--root-ca-file").arg(self.certificate());
         command.args(["--controllers=*,-nodeipam", "--leader-elect=false", "--secure-port=0"]);
         self.controllers = Some(Process::start("kube-controller-manager", command, &self.folder)?);
         Ok(())
     }
 
+    /// Starts the scheduler.
+    pub fn start_scheduler(&mut self, program: &Path, kubeconfig: &Path) -> Result<()> {
+        let mut command = Process::command(&self.namespace, program);
+        command.arg("--kubeconfig").arg(kubeconfig);
+        command.args(["--leader-elect=false", "--secure-port=0"]);
+        self.scheduler = Some(Process::start("kube-scheduler", command, &self.folder)?);
+        Ok(())
+    }
+
     /// An error when one has ended that should run.
     pub fn check(&mut self) -> Result<()> {
-        let started = [Some(&mut self.etcd), self.api.as_mut(), self.controllers.as_mut()];
+        let started =
+            [Some(&mut self.etcd), self.api.as_mut(), self.controllers.as_mut(), self.scheduler.as_mut()];
         for process in started.into_iter().flatten() {
             if let Some(status) = process.ended()? {
                 bail!("a server ended with {status}\n{}", process.last_words());
@@ -112,7 +134,7 @@ impl Servers {
 
     /// The ends of their logs.
     pub fn last_words(&self) -> String {
-        let all = [Some(&self.etcd), self.api.as_ref(), self.controllers.as_ref()];
+        let all = [Some(&self.etcd), self.api.as_ref(), self.controllers.as_ref(), self.scheduler.as_ref()];
         all.into_iter().flatten().map(Process::last_words).collect::<Vec<_>>().join("\n")
     }
 

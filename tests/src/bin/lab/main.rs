@@ -5,7 +5,6 @@
 //! stays up until `--down`.
 
 mod exchanges;
-mod interrupt;
 mod scene;
 mod story;
 
@@ -14,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use self::scene::Scene;
+use xdhcpd_tests::interrupt;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

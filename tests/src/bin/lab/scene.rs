@@ -6,11 +6,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use xdhcpd_tests::interrupt;
 use xdhcpd_tests::netns::{NetNs, Pair};
 use xdhcpd_tests::server::{self, Agent};
 use xdhcpd_tests::wait;
-
-use crate::interrupt;
 
 /// The agent's name: of its socket, its pins and its lease file.
 pub const NAME: &str = "lab";
@@ -51,7 +50,7 @@ impl Scene {
         claim_folder()?;
         // From here on dropping it takes down whatever there is of it.
         let scene = Self::left_behind();
-        interrupt::end_waits_in([SERVER, CLIENT])?;
+        interrupt::end_waits_in(&[SERVER, CLIENT])?;
         println!("two network namespaces, {SERVER} and {CLIENT}, joined by a veth pair: s0 and c0");
         // Made and kept: what the scene holds removes them.
         Pair::join(NetNs::named(SERVER)?, NetNs::named(CLIENT)?, "10.9.0.2/24")?.keep();

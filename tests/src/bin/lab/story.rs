@@ -5,12 +5,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use xdhcpd_tests::capture::Capture;
 use xdhcpd_tests::clients::{self, Program};
+use xdhcpd_tests::interrupt;
 use xdhcpd_tests::netns::succeed;
 use xdhcpd_tests::server::{Agent, Answered};
 use xdhcpd_tests::wait;
 
 use crate::exchanges::{Times, times};
-use crate::interrupt;
 use crate::scene::{CLIENT, FOLDER, NAME, SERVER, Scene};
 
 /// One exchange: who answered, and how fast.

@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP end the lab in good order: whatever is being waited for ends at
+//! SIGINT, SIGTERM and SIGHUP end what people run here in good order: whatever is being waited for ends at
 //! once, and the way out takes everything down.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use xdhcpd_tests::netns::NetNs;
+
+use crate::netns::NetNs;
 
 /// How often the watch looks: a person does not notice.
 const LOOK: Duration = Duration::from_millis(50);
@@ -20,6 +21,11 @@ extern "C" fn note(_signal: libc::c_int) {
 /// Whether a signal came.
 pub fn came() -> bool {
     CAME.load(Ordering::Acquire)
+}
+
+/// Has everybody believe that a signal came.
+pub fn pretend() {
+    CAME.store(true, Ordering::Release);
 }
 
 /// From now on signals are noted instead of ending us.
@@ -38,8 +44,8 @@ pub fn note_signals() -> Result<()> {
 }
 
 /// From now on a signal ends every process in these namespaces, and so each wait for one of them.
-pub fn end_waits_in(namespaces: [&str; 2]) -> Result<()> {
-    let namespaces = namespaces.map(str::to_owned);
+pub fn end_waits_in(namespaces: &[&str]) -> Result<()> {
+    let namespaces: Vec<String> = namespaces.iter().map(|&name| name.to_owned()).collect();
     thread::Builder::new().name("interrupt".into()).spawn(move || {
         loop {
             thread::sleep(LOOK);
