@@ -4,7 +4,7 @@
 //! date beside it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -35,13 +35,18 @@ pub fn run(workspace: &Workspace, progress: &Progress) -> Result<()> {
     let context = folder.join("context");
     fs::create_dir_all(&context).with_context(|| format!("cannot create {}", context.display()))?;
     fs::copy(workspace.static_agent(STATIC_TARGET), context.join("xdhcpd")).context("copying the agent")?;
-    let archive = folder.join("xdhcpd.tar");
+    let archive = archive(workspace);
     pack(workspace, progress, &folder, &archive)?;
     for made in ["context", "storage", "run"] {
         remove(&folder.join(made))?;
     }
     progress.say(STEP, &format!("localhost/xdhcpd:{VERSION} is in {}", workspace.short(&archive)));
     Ok(())
+}
+
+/// Where the image is, once it is built.
+pub fn archive(workspace: &Workspace) -> PathBuf {
+    workspace.image().join("xdhcpd.tar")
 }
 
 /// Makes the image of what is in the context, and an archive of the image.

@@ -6,6 +6,7 @@ mod bench;
 mod build;
 mod build_ebpf;
 mod checklist;
+mod cluster;
 mod crds;
 mod fuzz;
 mod image;
@@ -44,6 +45,8 @@ enum Command {
     Crds,
     /// A small network with the agent and a real client in it: who answers, and how fast
     Lab(lab::Arguments),
+    /// A real Kubernetes of one node, the chart in it, and a client that gets its lease from a pod
+    Cluster(cluster::Arguments),
     /// The image of a container: target/image/xdhcpd.tar, one static file and nothing else
     Image,
     /// rustfmt, clippy and cargo-deny, over all there is
@@ -76,6 +79,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Build(arguments) => build::run(&workspace, &progress, &arguments)?,
         Command::Crds => crds::run(&workspace, &progress)?,
         Command::Lab(arguments) => lab::run(&workspace, &progress, &arguments)?,
+        Command::Cluster(arguments) => cluster::run(&workspace, &progress, &arguments)?,
         Command::Image => image::run(&workspace, &progress)?,
         Command::Lint => lint::run(&workspace, &progress)?,
         Command::Real(arguments) => real::run(&workspace, &progress, &arguments)?,

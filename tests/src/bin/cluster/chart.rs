@@ -1,0 +1,43 @@
+//! The chart, as people install it and take it away.
+
+use anyhow::{Result, anyhow};
+use xdhcpd_tests::kube::parts;
+
+use crate::scene::{Scene, VERSION};
+
+/// The chart.
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../chart");
+/// The release's name.
+pub const RELEASE: &str = "xdhcpd";
+/// Where it is installed.
+pub const NAMESPACE: &str = "xdhcpd";
+/// Longest wait for helm: its own limit, so that it says what it waited for.
+const TIMEOUT: &str = "--timeout=4m";
+
+/// What is told to it: the image that was brought, and no ClusterAgent yet.
+const VALUES: [&str; 4] = [
+    "image.registry=localhost",
+    "image.repository=xdhcpd",
+    "image.pullPolicy=Never",
+    "clusterAgent.create=false",
+];
+
+/// Installs it, and waits until it is ready; what helm said.
+pub fn install(scene: &Scene) -> Result<String> {
+    let tag = format!("image.tag={VERSION}");
+    let mut words = vec!["install", RELEASE, CHART, "--namespace", NAMESPACE, "--wait", TIMEOUT];
+    for value in VALUES.into_iter().chain([tag.as_str()]) {
+        words.extend(["--set", value]);
+    }
+    helm(scene, &words)
+}
+
+/// Takes it away; what helm said.
+pub fn uninstall(scene: &Scene) -> Result<String> {
+    helm(scene, &["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", TIMEOUT])
+}
+
+fn helm(scene: &Scene, words: &[&str]) -> Result<String> {
+    let helm = parts::helm().map_err(|missing| anyhow!(missing))?;
+    scene.run(&helm, words)
+}
