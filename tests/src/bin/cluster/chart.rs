@@ -12,7 +12,7 @@ pub const RELEASE: &str = "xdhcpd";
 /// Where it is installed.
 pub const NAMESPACE: &str = "xdhcpd";
 /// Longest wait for helm: its own limit, so that it says what it waited for.
-const TIMEOUT: &str = "--timeout=4m";
+const TIMEOUT: &str = "--timeout=5m";
 
 /// What is told to it: the image that was brought, and no ClusterAgent yet.
 const VALUES: [&str; 4] = [
