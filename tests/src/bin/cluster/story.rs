@@ -91,7 +91,6 @@ fn lose_the_pod(scene: &Scene) -> Result<String> {
     let pod = ready_pod(scene, None)?;
     let tap = Tap::open(scene.client(), CLIENT_INTERFACE)?;
     let clients = known::obtain(&tap, CLIENTS)?;
-    let program = scene.program()?;
     let before = answered(scene, &pod)?;
     let over = AtomicBool::new(false);
     let (next, answers) = thread::scope(|scope| -> Result<(String, Answers)> {
@@ -106,7 +105,7 @@ fn lose_the_pod(scene: &Scene) -> Result<String> {
     })?;
     ensure!(answers.unanswered.is_empty(), "not answered: {:#?}", answers.unanswered);
     ensure!(answers.asked > 0, "nobody asked meanwhile");
-    ensure!(scene.program()? == program, "the pod that came brought another program");
+    // Counted in the pinned maps: what came while there was no agent, too.
     let after = answered(scene, &next)?;
     let by_kernel = after.saturating_sub(before);
     ensure!(by_kernel >= answers.asked, "the kernel answered {by_kernel} of {}", answers.asked);
