@@ -28,6 +28,16 @@ pub struct Claim {
 /// The frame of an ARP probe (RFC 5227 §2.1.1): a request for an address by somebody who has none,
 /// so that nobody's cache learns anything from it.
 pub fn probe(own: [u8; 6], tags: &[[u8; 4]], ip: Ipv4Addr) -> Vec<u8> {
+    request(own, tags, Ipv4Addr::UNSPECIFIED, ip)
+}
+
+/// The frame of an ARP announcement (RFC 5227 §3): everybody who has the address in a cache has it with this
+/// hardware address from then on.
+pub fn announcement(own: [u8; 6], tags: &[[u8; 4]], ip: Ipv4Addr) -> Vec<u8> {
+    request(own, tags, ip, ip)
+}
+
+fn request(own: [u8; 6], tags: &[[u8; 4]], sender: Ipv4Addr, ip: Ipv4Addr) -> Vec<u8> {
     let mut frame = Vec::with_capacity(50);
     frame.extend([0xff; 6]);
     frame.extend(own);
@@ -36,7 +46,7 @@ pub fn probe(own: [u8; 6], tags: &[[u8; 4]], ip: Ipv4Addr) -> Vec<u8> {
     frame.extend(ETHERNET_AND_IPV4);
     frame.extend(REQUEST);
     frame.extend(own);
-    frame.extend([0; 4]);
+    frame.extend(sender.octets());
     frame.extend([0; 6]);
     frame.extend(ip.octets());
     frame
@@ -74,6 +84,12 @@ mod tests {
     const OWN: [u8; 6] = [2, 0, 0, 0, 9, 2];
     const ASKED: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 100);
     const TAGS: [[u8; 4]; 2] = [[0x88, 0xa8, 0x20, 5], [0x81, 0, 0, 7]];
+
+    #[test]
+    fn an_announcement_claims_the_address_for_its_sender() {
+        let claim = read(&announcement(OWN, &TAGS, ASKED)).unwrap();
+        assert_eq!(claim, Claim { vlan: [5, 7], mac: OWN, ip: ASKED });
+    }
 
     /// What the holder of the address answers to a probe, in the probe's own frame.
     fn answer(probe: &[u8], mac: [u8; 6], ip: Ipv4Addr) -> Vec<u8> {

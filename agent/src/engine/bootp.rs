@@ -8,13 +8,14 @@
 use xdhcpd_common::decision;
 use xdhcpd_common::facts::NONE;
 use xdhcpd_common::maps::TemplateFlags;
+use xdhcpd_common::times;
 
-use crate::clock::Moment;
 use crate::engine::request::Request;
 use crate::lease::Table;
 
 use super::candidates::Candidates;
 use super::ignored::Ignored;
+use super::permit::Turn;
 use super::reply::{self, Content, ReplyKind};
 use super::{Engine, KernelChange, Outcome};
 
@@ -24,7 +25,7 @@ impl Engine {
         table: &mut Table,
         request: &Request,
         candidates: &Candidates,
-        now: Moment,
+        turn: Turn<'_>,
     ) -> Result<Outcome, Ignored> {
         let mut clients = self.clients(request, candidates);
         clients.retain(|client| client.served.config.bootp);
@@ -38,8 +39,11 @@ impl Engine {
         if !is_its || !client.can_take(table, ip) {
             return Err(Ignored::NotTheClients);
         }
+        // It never renews, so nothing less will do.
+        let promise = client.promise(turn, ip).ok().filter(|promise| promise.longest == times::INFINITE);
+        let promise = promise.ok_or(Ignored::NotClaimed)?;
         let left = clients.iter().find_map(|client| client.other(table, ip));
-        let grant = self.bind(table, request, client, ip, now);
+        let grant = self.bind(table, request, client, ip, promise, turn.now);
         let served = client.served;
         let broadcast = served.terms.flags & TemplateFlags::ALWAYS_BROADCAST != 0;
         let content = Content {

@@ -4,12 +4,14 @@
 use std::net::Ipv4Addr;
 
 use xdhcpd_common::facts::NONE;
+use xdhcpd_common::maps::Wire;
 
 use crate::config::{Class, Reservation};
 use crate::lease::{ClientKey, Lease, NetworkId, State, Table};
 
 use super::candidates::Candidates;
 use super::classes;
+use super::permit::{Promise, Refused, Turn};
 use super::probes::Probes;
 use super::served::Served;
 use super::{Engine, ignored::Ignored};
@@ -114,24 +116,30 @@ impl Client<'_> {
             .then_some(wanted)
     }
 
-    fn next_free(&self, table: &Table) -> Option<Ipv4Addr> {
+    fn next_free(&self, table: &Table, turn: Turn<'_>) -> Option<Ipv4Addr> {
         if self.served.config.reserved_only {
             return None;
         }
-        table.next_free(self.id, |class| self.is_member(class), |ip| ip == self.served.place.server)
+        let is_held_back = |ip| ip == self.served.place.server || !turn.permits.is_free(ip);
+        table.next_free(self.id, |class| self.is_member(class), is_held_back)
+    }
+
+    /// Whether the address may be promised to this client now, and how.
+    pub fn promise(&self, turn: Turn<'_>, ip: Ipv4Addr) -> Result<Promise, Refused> {
+        turn.permits.promise(ip, &self.key)
     }
 }
 
 /// How an address is looked for.
-type Step = fn(&Client<'_>, &Table, &Request) -> Option<Ipv4Addr>;
+type Step = fn(&Client<'_>, &Table, &Request, Turn<'_>) -> Option<Ipv4Addr>;
 
 /// The order of row 21; on a shared wire each step is tried on all networks before the next.
 const STEPS: [Step; 5] = [
-    |client, table, _| client.reserved(table),
-    |client, table, _| client.bound(table, true),
-    |client, table, _| client.bound(table, false),
-    |client, table, request| client.requested(table, request),
-    |client, table, _| client.next_free(table),
+    |client, table, _, _| client.reserved(table),
+    |client, table, _, _| client.bound(table, true),
+    |client, table, _, _| client.bound(table, false),
+    |client, table, request, _| client.requested(table, request),
+    |client, table, _, turn| client.next_free(table, turn),
 ];
 
 impl Engine {
@@ -152,16 +160,32 @@ impl Engine {
         candidates.networks.iter().filter_map(client).collect()
     }
 
-    /// The address to offer, and the place of its network in `clients`.
+    /// The addresses that the client of a request has, or had last, by the table.
+    pub fn addresses_of(&self, table: &Table, request: &Request, wire: Wire) -> Vec<(Ipv4Addr, ClientKey)> {
+        let Ok(candidates) = self.candidates(request, wire) else { return Vec::new() };
+        let clients = self.clients(request, &candidates);
+        let known = clients.into_iter().filter_map(|client| {
+            let ip = table.of_client(client.id, &client.key)?.ip;
+            Some((ip, client.key))
+        });
+        known.collect()
+    }
+
+    /// The address to offer, the place of its network in `clients`, and how it may be promised.
     pub(super) fn choose(
         table: &Table,
         request: &Request,
         clients: &[Client<'_>],
-    ) -> Result<(usize, Ipv4Addr), Ignored> {
+        turn: Turn<'_>,
+    ) -> Result<(usize, Ipv4Addr, Promise), Ignored> {
         for step in STEPS {
             for (at, client) in clients.iter().enumerate() {
-                if let Some(ip) = step(client, table, request) {
-                    return Ok((at, ip));
+                let Some(ip) = step(client, table, request, turn) else { continue };
+                match client.promise(turn, ip) {
+                    Ok(promise) => return Ok((at, ip, promise)),
+                    // Rather the same address a little later than another.
+                    Err(Refused::NotNow) => return Err(Ignored::NotClaimed),
+                    Err(Refused::NotIts) => {}
                 }
             }
         }

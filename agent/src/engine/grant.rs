@@ -13,6 +13,7 @@ use crate::lease::{AnsweredBy, Lease, State};
 
 use super::candidates::Candidates;
 use super::choice::Client;
+use super::permit::Promise;
 use super::render::Rendered;
 use super::reply::{self, Content, ReplyKind};
 use super::{Engine, KernelChange, Note, Outcome, Write, span, templates};
@@ -23,6 +24,7 @@ pub struct Grant<'a, 'b> {
     client: &'b Client<'a>,
     kind: ReplyKind,
     lease: Lease,
+    promise: Promise,
     write: Option<Write>,
     is_new: bool,
     /// The entry under the MAC that a client known by its client-id had the address with before.
@@ -40,9 +42,12 @@ impl Grant<'_, '_> {
         self.is_new.then_some(Note::Allocated(self.lease.ip))
     }
 
-    /// The horizon that is on disk once what is to be written is.
+    /// Up to when the kernel may go on alone: what is on disk once what is to be written is, and no
+    /// further than we may promise anything.
     fn horizon(&self) -> Moment {
-        self.write.map_or(self.lease.durable_until, |write| write.until.max(self.lease.durable_until))
+        let durable =
+            self.write.map_or(self.lease.durable_until, |write| write.until.max(self.lease.durable_until));
+        durable.min(self.promise.until)
     }
 }
 
@@ -54,6 +59,7 @@ impl Engine {
         request: &Request,
         client: &'b Client<'a>,
         ip: Ipv4Addr,
+        promise: Promise,
         now: Moment,
     ) -> Grant<'a, 'b> {
         let held = now.after(client.served.config.offer_hold);
@@ -66,7 +72,7 @@ impl Engine {
             _ => (State::Offered, now, held),
         };
         let lease = lease(request, ip, present.as_ref(), state, starts, expires);
-        self.grant(table, request, client, ReplyKind::Offer, lease, is_new, now)
+        self.grant(table, request, client, ReplyKind::Offer, lease, promise, is_new, now)
     }
 
     /// Binds `ip`, which is the client's or was and is free, for the time it asks for.
@@ -76,16 +82,17 @@ impl Engine {
         request: &Request,
         client: &'b Client<'a>,
         ip: Ipv4Addr,
+        promise: Promise,
         now: Moment,
     ) -> Grant<'a, 'b> {
-        let expires = Moment(times::end(now.0, client.served.times(request).lease));
+        let expires = Moment(times::end(now.0, client.served.times(request, promise).lease));
         let previous = own(table, client, ip);
         let present = previous.filter(|lease| lease.state.occupies());
         let is_new = present.is_none();
         let starts =
             present.as_ref().filter(|lease| lease.state == State::Bound).map_or(now, |lease| lease.starts);
         let lease = lease(request, ip, present.as_ref(), State::Bound, starts, expires);
-        self.grant(table, request, client, ReplyKind::Ack, lease, is_new, now)
+        self.grant(table, request, client, ReplyKind::Ack, lease, promise, is_new, now)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the two callers above are its only ones")]
@@ -96,10 +103,11 @@ impl Engine {
         client: &'b Client<'a>,
         kind: ReplyKind,
         lease: Lease,
+        promise: Promise,
         is_new: bool,
         now: Moment,
     ) -> Grant<'a, 'b> {
-        let span = span(client.served.times(request).lease);
+        let span = span(client.served.times(request, promise).lease);
         let ip = lease.ip;
         let former = own(table, client, ip).filter(|former| former.state.occupies());
         let left_behind = former.map(|former| former.mac).filter(|mac| *mac != lease.mac);
@@ -111,7 +119,7 @@ impl Engine {
         let write = self
             .must_write(&lease, span, now)
             .then(|| Write { ip, until: self.horizon(client.served, span, now).max(lease.expires) });
-        Grant { client, kind, lease, write, is_new, left_behind }
+        Grant { client, kind, lease, promise, write, is_new, left_behind }
     }
 
     /// The reply to what was granted, and the entry from which the kernel will give the next one.
@@ -179,16 +187,17 @@ impl Engine {
     ) -> Answer {
         let served = grant.client.served;
         let server = self.server(served.place.wire).unwrap_or_default();
+        let limited = grant.promise.limited(&served.terms);
+        let terms = limited.as_ref().unwrap_or(&served.terms);
         if is_kernels(request, candidates, grant)
-            && let Verdict::Reply(answer) =
-                decision::decide(&request.facts, entry, &served.terms, &server, now.0)
+            && let Verdict::Reply(answer) = decision::decide(&request.facts, entry, terms, &server, now.0)
         {
             return answer;
         }
         let broadcast = served.terms.flags & TemplateFlags::ALWAYS_BROADCAST != 0;
         let to = decision::destination(&request.facts, grant.lease.ip.octets(), broadcast);
         let is_ack = grant.kind == ReplyKind::Ack;
-        let times = served.times(request);
+        let times = served.times(request, grant.promise);
         Answer {
             kind: if is_ack { MessageType::ACK } else { MessageType::OFFER },
             times,
@@ -214,7 +223,9 @@ impl Engine {
         }
         let served = grant.client.served;
         let key = served.key(request.facts.mac);
-        let template = is_kernels(request, candidates, grant)
+        // Its template would have it give longer leases than we may.
+        let is_limited = grant.promise.longest < served.terms.lease_max;
+        let template = (!is_limited && is_kernels(request, candidates, grant))
             .then(|| {
                 templates::template(&served.config, served.place.server.octets(), self.generation, rendered)
             })

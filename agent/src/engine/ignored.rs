@@ -65,11 +65,15 @@ pub enum Ignored {
     NotReserved,
     /// The pool is empty.
     NoFreeAddress,
+    /// Nothing that agents of a cluster agreed on lets us promise, or refuse, the address now.
+    NotClaimed,
+    /// Another agent of the cluster answers.
+    StandingBy,
 }
 
 impl Ignored {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Ethernet,
         Self::Destination,
         Self::Source,
@@ -99,6 +103,8 @@ impl Ignored {
         Self::NotTheClients,
         Self::NotReserved,
         Self::NoFreeAddress,
+        Self::NotClaimed,
+        Self::StandingBy,
     ];
 
     /// The name in metrics and JSON.
@@ -133,6 +139,8 @@ impl Ignored {
             Self::NotTheClients => "not_the_clients",
             Self::NotReserved => "not_reserved",
             Self::NoFreeAddress => "no_free_address",
+            Self::NotClaimed => "not_claimed",
+            Self::StandingBy => "standing_by",
         }
     }
 }

@@ -6,12 +6,12 @@ use std::net::Ipv4Addr;
 use xdhcpd_common::decision::{self, BROADCAST, Destination, Link};
 use xdhcpd_common::facts::NONE;
 
-use crate::clock::Moment;
 use crate::lease::{Lease, State, Table};
 
 use super::candidates::Candidates;
 use super::choice::Client;
 use super::ignored::Ignored;
+use super::permit::Turn;
 use super::probes::Need;
 use super::render::Rendered;
 use super::reply::{self, Content, ReplyKind};
@@ -24,20 +24,20 @@ impl Engine {
         table: &mut Table,
         request: &Request,
         candidates: &Candidates,
-        now: Moment,
+        turn: Turn<'_>,
     ) -> Result<Outcome, Ignored> {
         if candidates.routed || request.facts.ciaddr != NONE {
             return Err(Ignored::RequestForm);
         }
         let clients = self.clients(request, candidates);
-        let (at, ip) = Self::choose(table, request, &clients)?;
+        let (at, ip, promise) = Self::choose(table, request, &clients, turn)?;
         let client = clients.get(at).ok_or(Ignored::NotServed)?;
         let need = self.needs_probe(table, client, ip);
         if need == Need::Probe {
-            return Ok(Self::hold(table, request, client, ip, now));
+            return Ok(Self::hold(table, request, client, ip, turn.now));
         }
-        let grant = self.offer(table, request, client, ip, now);
-        let outcome = self.answer(request, candidates, &grant, now);
+        let grant = self.offer(table, request, client, ip, promise, turn.now);
+        let outcome = self.answer(request, candidates, &grant, turn.now);
         Ok(Outcome { unprobed: need == Need::TooMany, ..outcome })
     }
 
@@ -46,14 +46,14 @@ impl Engine {
         table: &mut Table,
         request: &Request,
         candidates: &Candidates,
-        now: Moment,
+        turn: Turn<'_>,
     ) -> Result<Outcome, Ignored> {
         let facts = &request.facts;
         let clients = self.clients(request, candidates);
         match (facts.ciaddr != NONE, facts.requested != NONE, facts.server != NONE) {
-            (false, true, true) => self.selecting(table, request, candidates, &clients, now),
-            (false, true, false) => self.init_reboot(table, request, candidates, &clients, now),
-            (true, false, false) => self.renewing(table, request, candidates, &clients, now),
+            (false, true, true) => self.selecting(table, request, candidates, &clients, turn),
+            (false, true, false) => self.init_reboot(table, request, candidates, &clients, turn),
+            (true, false, false) => self.renewing(table, request, candidates, &clients, turn),
             // Row 38.
             _ => Err(Ignored::RequestForm),
         }
@@ -66,7 +66,7 @@ impl Engine {
         request: &Request,
         candidates: &Candidates,
         clients: &[Client<'_>],
-        now: Moment,
+        turn: Turn<'_>,
     ) -> Result<Outcome, Ignored> {
         let server = Ipv4Addr::from(request.facts.server);
         let wanted = Ipv4Addr::from(request.facts.requested);
@@ -74,8 +74,8 @@ impl Engine {
             return self.not_chosen(table, clients);
         }
         match holder(table, clients, wanted) {
-            Some(client) => self.grant_or_refuse(table, request, candidates, clients, client, wanted, now),
-            None => Self::refuse(request, candidates, clients),
+            Some(client) => self.grant_or_refuse(table, request, candidates, clients, client, wanted, turn),
+            None => Self::refuse(request, candidates, clients, wanted, turn),
         }
     }
 
@@ -86,14 +86,14 @@ impl Engine {
         request: &Request,
         candidates: &Candidates,
         clients: &[Client<'_>],
-        now: Moment,
+        turn: Turn<'_>,
     ) -> Result<Outcome, Ignored> {
         let wanted = Ipv4Addr::from(request.facts.requested);
         if let Some(client) = holder(table, clients, wanted) {
-            return self.grant_or_refuse(table, request, candidates, clients, client, wanted, now);
+            return self.grant_or_refuse(table, request, candidates, clients, client, wanted, turn);
         }
         if clients.iter().any(|client| client.is_known(table) || client.served.config.authoritative) {
-            return Self::refuse(request, candidates, clients);
+            return Self::refuse(request, candidates, clients, wanted, turn);
         }
         Err(Ignored::UnknownClient)
     }
@@ -105,14 +105,14 @@ impl Engine {
         request: &Request,
         candidates: &Candidates,
         clients: &[Client<'_>],
-        now: Moment,
+        turn: Turn<'_>,
     ) -> Result<Outcome, Ignored> {
         let ciaddr = Ipv4Addr::from(request.facts.ciaddr);
         if let Some(client) = holder(table, clients, ciaddr) {
-            return self.grant_or_refuse(table, request, candidates, clients, client, ciaddr, now);
+            return self.grant_or_refuse(table, request, candidates, clients, client, ciaddr, turn);
         }
         if clients.iter().any(|client| client.served.config.authoritative) {
-            return Self::refuse(request, candidates, clients);
+            return Self::refuse(request, candidates, clients, ciaddr, turn);
         }
         Err(Ignored::NotTheClients)
     }
@@ -127,15 +127,16 @@ impl Engine {
         clients: &[Client<'_>],
         client: &Client<'_>,
         ip: Ipv4Addr,
-        now: Moment,
+        turn: Turn<'_>,
     ) -> Result<Outcome, Ignored> {
         if !client.may_have(table, ip) {
-            return Self::refuse(request, candidates, std::slice::from_ref(client));
+            return Self::refuse(request, candidates, std::slice::from_ref(client), ip, turn);
         }
+        let promise = client.promise(turn, ip).map_err(|_| Ignored::NotClaimed)?;
         // Who binds one address has left the other that it had here.
         let left = clients.iter().find_map(|client| client.other(table, ip));
-        let grant = self.bind(table, request, client, ip, now);
-        Ok(Outcome { take_back: left, ..self.answer(request, candidates, &grant, now) })
+        let grant = self.bind(table, request, client, ip, promise, turn.now);
+        Ok(Outcome { take_back: left, ..self.answer(request, candidates, &grant, turn.now) })
     }
 
     /// The client chose another server: what we offered is free at once (row 30).
@@ -161,7 +162,12 @@ impl Engine {
         request: &Request,
         candidates: &Candidates,
         clients: &[Client<'_>],
+        ip: Ipv4Addr,
+        turn: Turn<'_>,
     ) -> Result<Outcome, Ignored> {
+        if !clients.iter().all(|client| turn.permits.may_refuse(ip, &client.key)) {
+            return Err(Ignored::NotClaimed);
+        }
         let facts = &request.facts;
         let is_named = |client: &&Client<'_>| candidates.identifier(client.served).octets() == facts.server;
         let client = clients.iter().find(is_named).or(clients.first()).ok_or(Ignored::NotServed)?;

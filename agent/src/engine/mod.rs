@@ -21,6 +21,7 @@ mod give_back;
 mod grant;
 pub mod ignored;
 mod messages;
+pub mod permit;
 pub mod probes;
 pub mod render;
 pub mod reply;
@@ -42,6 +43,7 @@ use crate::lease::{AnsweredBy, Lease, State};
 use crate::lease::{NetworkId, Table};
 
 use self::ignored::Ignored;
+use self::permit::Turn;
 use self::probes::{Probe, Probes};
 use self::reply::Reply;
 use self::served::{Place, Served};
@@ -229,25 +231,26 @@ impl Engine {
     }
 
     /// Answers a request that came in by `wire`.
-    pub fn handle(
+    pub fn handle<'a>(
         &mut self,
         table: &mut Table,
         request: &Request,
         wire: Wire,
-        now: Moment,
+        turn: impl Into<Turn<'a>>,
     ) -> Result<Outcome, Ignored> {
+        let turn = turn.into();
         let candidates = self.candidates(request, wire)?;
         let mut outcome = match request.facts.kind {
-            MessageType::DISCOVER => self.discover(table, request, &candidates, now),
-            MessageType::REQUEST => self.request(table, request, &candidates, now),
-            MessageType::DECLINE => self.decline(table, request, &candidates, now),
+            MessageType::DISCOVER => self.discover(table, request, &candidates, turn),
+            MessageType::REQUEST => self.request(table, request, &candidates, turn),
+            MessageType::DECLINE => self.decline(table, request, &candidates, turn.now),
             MessageType::RELEASE => self.release(table, request, &candidates),
             MessageType::INFORM => self.inform(request, &candidates),
-            _ if request.bootp => self.bootp(table, request, &candidates, now),
+            _ if request.bootp => self.bootp(table, request, &candidates, turn),
             _ => Err(Ignored::MessageType),
         }?;
         self.place_template(&mut outcome);
-        self.note_probe(&mut outcome, request, wire, now);
+        self.note_probe(&mut outcome, request, wire, turn.now);
         Ok(outcome)
     }
 

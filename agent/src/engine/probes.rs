@@ -23,6 +23,7 @@ use crate::lease::{AnsweredBy, Lease, State, Table};
 use super::arp;
 use super::choice::Client;
 use super::ignored::Ignored;
+use super::permit::Turn;
 use super::request::Request;
 use super::{Engine, Note, Outcome, Write, grant};
 
@@ -179,7 +180,9 @@ impl Engine {
     }
 
     /// Asks once more for what is due; where nobody answered, the DISCOVER is answered.
-    pub fn probed(&mut self, table: &mut Table, now: Moment) -> Vec<Probed> {
+    pub fn probed<'a>(&mut self, table: &mut Table, turn: impl Into<Turn<'a>>) -> Vec<Probed> {
+        let turn = turn.into();
+        let now = turn.now;
         let mut probed = Vec::new();
         // Each is due once: what is asked again is due later, what is answered is no more.
         while let Some(ip) = self.probes.due(now) {
@@ -192,7 +195,7 @@ impl Engine {
             let Some(Running { request, wire, .. }) = self.probes.stop(ip) else { continue };
             if is_held(table, ip, &request) {
                 self.probes.counts.free = self.probes.counts.free.saturating_add(1);
-                let mut outcome = self.handle(table, &request, wire, now);
+                let mut outcome = self.handle(table, &request, wire, turn);
                 if let Ok(outcome) = &mut outcome {
                     // It was put down when it was held; only now is it the client's.
                     outcome.note = outcome.granted.map(Note::Allocated);
@@ -205,13 +208,13 @@ impl Engine {
 
     /// Somebody on the wire says that an address is its own. If that is being probed, it is out of
     /// use for a while, and the client is offered another.
-    pub fn claimed(
+    pub fn claimed<'a>(
         &mut self,
         table: &mut Table,
         wire: Wire,
         ip: Ipv4Addr,
         by: [u8; 6],
-        now: Moment,
+        turn: impl Into<Turn<'a>>,
     ) -> Vec<Probed> {
         // The client itself may have the address still: from a server before us, or by hand.
         let is_other = |running: &Running| {
@@ -220,25 +223,31 @@ impl Engine {
         if self.probes.out.get(&ip).is_none_or(is_other) {
             return Vec::new();
         }
-        self.in_use(table, ip, Some(by), now)
+        self.in_use(table, ip, Some(by), turn.into())
     }
 
     /// An address answered an echo request. If that is being probed, the same follows.
-    pub fn echoed(&mut self, table: &mut Table, ip: Ipv4Addr, now: Moment) -> Vec<Probed> {
+    pub fn echoed<'a>(&mut self, table: &mut Table, ip: Ipv4Addr, turn: impl Into<Turn<'a>>) -> Vec<Probed> {
         if self.probes.out.get(&ip).is_none_or(|running| running.ask != Ask::Echo) {
             return Vec::new();
         }
-        self.in_use(table, ip, None, now)
+        self.in_use(table, ip, None, turn.into())
     }
 
-    fn in_use(&mut self, table: &mut Table, ip: Ipv4Addr, by: Option<[u8; 6]>, now: Moment) -> Vec<Probed> {
+    fn in_use(
+        &mut self,
+        table: &mut Table,
+        ip: Ipv4Addr,
+        by: Option<[u8; 6]>,
+        turn: Turn<'_>,
+    ) -> Vec<Probed> {
         let Some(Running { request, wire, .. }) = self.probes.stop(ip) else { return Vec::new() };
         if !is_held(table, ip, &request) {
             return Vec::new();
         }
-        let Some(quarantine) = self.quarantine(table, ip, by, now) else { return Vec::new() };
+        let Some(quarantine) = self.quarantine(table, ip, by, turn.now) else { return Vec::new() };
         self.probes.counts.in_use = self.probes.counts.in_use.saturating_add(1);
-        let next = self.handle(table, &request, wire, now);
+        let next = self.handle(table, &request, wire, turn);
         vec![Probed { wire, outcome: Ok(quarantine) }, Probed { wire, outcome: next }]
     }
 

@@ -4,6 +4,7 @@
 //! same bytes, so neither can be wrong alone.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use xdhcpd_common::decision::{Destination, Link};
 use xdhcpd_common::facts::MessageType;
@@ -50,6 +51,8 @@ impl ReplyKind {
 pub struct Reply {
     /// What it says.
     pub kind: ReplyKind,
+    /// How long the lease is that it names; nothing where it names none.
+    pub lease: Duration,
     /// Ethernet header to padding.
     pub frame: Vec<u8>,
 }
@@ -97,7 +100,11 @@ pub fn encode(request: &Request, content: &Content<'_>) -> Reply {
     frame.extend(ip_header(content, udp_length.saturating_add(20)));
     frame.extend(udp_header(content, udp_length, &payload));
     frame.extend(payload);
-    Reply { kind: content.kind, frame }
+    let lease = match content.kind {
+        ReplyKind::Bootp => Duration::MAX,
+        _ => content.times.map_or(Duration::ZERO, |times| super::span(times.lease)),
+    };
+    Reply { kind: content.kind, lease, frame }
 }
 
 fn bootp(request: &Request, content: &Content<'_>) -> Vec<u8> {

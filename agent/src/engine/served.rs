@@ -10,6 +10,7 @@ use xdhcpd_common::times::{self, Times};
 use crate::config::{ClientMatch, Identity, Network, Reservation};
 use crate::lease::{ClientKey, Lease};
 
+use super::permit::Promise;
 use super::{classes, templates};
 use crate::engine::request::Request;
 
@@ -110,10 +111,12 @@ impl Served {
 
     /// Options 51, 58 and 59 for this request; a lease without an end for BOOTP, whose clients never
     /// renew (RFC 1534 §2).
-    pub fn times(&self, request: &Request) -> Times {
+    pub fn times(&self, request: &Request, promise: Promise) -> Times {
         if request.bootp {
             return Times { lease: times::INFINITE, timers: None };
         }
-        times::times(request.facts.lease_time, request.facts.mac, &self.terms)
+        let limited = promise.limited(&self.terms);
+        let terms = limited.as_ref().unwrap_or(&self.terms);
+        times::times(request.facts.lease_time, request.facts.mac, terms)
     }
 }

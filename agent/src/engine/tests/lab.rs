@@ -13,6 +13,7 @@ use super::Ignored;
 use super::kernel;
 use crate::clock::Moment;
 use crate::config::{Config, parse_yaml};
+use crate::engine::permit::{Alone, Permits, Turn};
 use crate::engine::reply::ReplyKind;
 use crate::engine::request::Request;
 use crate::engine::served::Place;
@@ -30,6 +31,8 @@ pub(super) struct Lab {
     pub(super) engine: Engine,
     pub(super) table: Table,
     pub(super) now: Moment,
+    /// What may be promised.
+    pub(super) permits: Box<dyn Permits>,
     /// Writes fail.
     pub(super) disk_fails: bool,
     /// What was written, in order.
@@ -85,6 +88,7 @@ impl Lab {
             engine: Engine::new(&config, &places(&config), 1, Templates::new(SLOTS)),
             table: Table::new(&config),
             now: Moment(1_000_000_000_000),
+            permits: Box::new(Alone),
             disk_fails: false,
             writes: Vec::new(),
             disk: HashMap::new(),
@@ -127,7 +131,8 @@ impl Lab {
     /// The same of a frame that no builder makes.
     pub(super) fn send_frame(&mut self, frame: &[u8]) -> Result<Outcome, Ignored> {
         let request = gate(frame, UdpChecksum::Verify).expect("the gate lets it through");
-        let outcome = self.engine.handle(&mut self.table, &request, WIRE, self.now)?;
+        let turn = Turn { now: self.now, permits: &*self.permits };
+        let outcome = self.engine.handle(&mut self.table, &request, WIRE, turn)?;
         let outcome = self.carry_out(outcome);
         Self::check_reply(&request, &outcome);
         Ok(outcome)
@@ -135,19 +140,22 @@ impl Lab {
 
     /// Answers, and asks again, where a probe's time has come.
     pub(super) fn probed(&mut self) -> Vec<Result<Outcome, Ignored>> {
-        let probed = self.engine.probed(&mut self.table, self.now);
+        let turn = Turn { now: self.now, permits: &*self.permits };
+        let probed = self.engine.probed(&mut self.table, turn);
         probed.into_iter().map(|probed| Ok(self.carry_out(probed.outcome?))).collect()
     }
 
     /// Somebody says on the wire that the address is its own.
     pub(super) fn claimed(&mut self, wire: Wire, ip: Ipv4Addr, by: [u8; 6]) -> Vec<Result<Outcome, Ignored>> {
-        let probed = self.engine.claimed(&mut self.table, wire, ip, by, self.now);
+        let turn = Turn { now: self.now, permits: &*self.permits };
+        let probed = self.engine.claimed(&mut self.table, wire, ip, by, turn);
         probed.into_iter().map(|probed| Ok(self.carry_out(probed.outcome?))).collect()
     }
 
     /// The address answers an echo request.
     pub(super) fn echoed(&mut self, ip: Ipv4Addr) -> Vec<Result<Outcome, Ignored>> {
-        let probed = self.engine.echoed(&mut self.table, ip, self.now);
+        let turn = Turn { now: self.now, permits: &*self.permits };
+        let probed = self.engine.echoed(&mut self.table, ip, turn);
         probed.into_iter().map(|probed| Ok(self.carry_out(probed.outcome?))).collect()
     }
 

@@ -15,6 +15,7 @@ mod kernel;
 mod lab;
 mod messages;
 mod options;
+mod permits;
 mod probes;
 mod relays;
 mod request;
