@@ -243,6 +243,7 @@ pub fn wants() -> Wants {
         longest: 600_000,
         read_again: 100,
         term: 600_000,
+        ..Wants::default()
     }
 }
 

@@ -19,6 +19,10 @@ pub struct Held {
     late: bool,
     /// Nobody knows what the kernel did: a crash has lost that.
     unknown: bool,
+    /// By then the process that decided it was gone, and sent nothing any more; for ever: it is this one.
+    gone: At,
+    /// The client keeps the address when its lease has ended.
+    pub(super) kept: bool,
 }
 
 impl Held {
@@ -33,6 +37,24 @@ impl Held {
             horizon: before.map_or(horizon, |before| before.horizon.max(horizon)),
             late: true,
             unknown: before.is_some_and(|before| before.unknown),
+            gone: At(u64::MAX),
+            kept: before.is_some_and(|before| before.kept),
+        }
+    }
+
+    /// A promise of which the disk says no more than that it was made, for `until` at the longest. It was
+    /// decided before that, or it would not cover it.
+    pub fn on_disk(client: ClientKey, until: At, now: At, kept: bool) -> Self {
+        let decided = now.min(until);
+        Self {
+            client,
+            decided,
+            ends: At::NEVER,
+            horizon: until,
+            late: true,
+            unknown: true,
+            gone: At(u64::MAX),
+            kept,
         }
     }
 
@@ -42,10 +64,18 @@ impl Held {
         self.late = false;
     }
 
-    /// What is left of it after a crash.
-    pub(super) fn recovered(mut self) -> Self {
+    /// The kernel renewed it alone, at `at`. What was decided later, and not sent yet, stays so.
+    pub(super) fn renewed(&mut self, at: At, lease: Span, horizon: At, bounds: &Bounds) {
+        self.decided = self.decided.max(at);
+        self.ends = self.ends.max(at.after(lease).after(bounds.travel));
+        self.horizon = self.horizon.max(horizon);
+    }
+
+    /// What is left of it after a crash; `now`: another process begins.
+    pub(super) fn recovered(mut self, now: At) -> Self {
         self.late = true;
         self.unknown = true;
+        self.gone = now;
         self
     }
 
@@ -57,7 +87,8 @@ impl Held {
     /// When it is over; `longest`: the longest lease that the client can have from whomever.
     pub(super) fn over(&self, longest: Span, bounds: &Bounds, rules: Rules) -> At {
         let is_late = self.late && rules.keep(Rule::LateAnswers);
-        let late = if is_late { bounds.over(self.decided, longest) } else { At::NEVER };
+        let sent_by = self.gone.after(longest).after(bounds.travel);
+        let late = if is_late { bounds.over(self.decided, longest).min(sent_by) } else { At::NEVER };
         let is_unknown = self.unknown && rules.keep(Rule::HorizonAfterACrash);
         let alone = if is_unknown { self.horizon.after(bounds.travel) } else { At::NEVER };
         self.ends.max(late).max(alone)

@@ -51,11 +51,13 @@
 //! end + `clocks`, and the term, with its own longest lease, is over.
 //!
 //! **R6, to mark** needs nothing: anybody may, because the client gave x up, or is not heard of, or the
-//! configuration has x for another. Who knows the client to be alive, and entitled, takes the mark off again.
+//! configuration has x for another. Nor does taking a mark off, for x is bound to c before and after: who knows the
+//! client to be alive, and entitled, does it, by a promise that it holds or because the client asks.
 //!
 //! **R7, to confirm** a mark: the agent sees it (so R1 is silent), its kernel has let go of x and told what it did, and all
-//! that it promised is over: sent, with the lease and `travel` after that; or, where a crash or a stop has lost
-//! when it was sent, R4 from the decision; or, where the kernel's word is lost, the horizon it had.
+//! that it promised is over: sent, with the lease and `travel` after that; or, where nobody knows when it was sent, R4
+//! from the decision; or, where its process is gone, the longest lease and `travel` after another began, for then nothing
+//! was sent any more; or, where the kernel's word is lost, the horizon it had.
 //! Or c gave x up after all of it: by the mark's time, less `clocks` and `travel`.
 //!
 //! **R8, to free** a marked x: a read of the terms was sent after this mark (by its serial) was seen,
@@ -105,6 +107,8 @@
 //! - Terms: [`Wants::LEADING`] for who answers, so that a day without API server stops nobody, [`Wants::STANDING_BY`]
 //!   for who does not: it needs the API server to begin anyway.
 //! - Leases from claims: [`LONGEST_UNPUBLISHED`].
+//! - Who stands by takes no client for gone ([`Wants::hears_since`]): it hears none. Addresses that clients keep
+//!   ([`Wants::kept`]) are given up by the client's or the operator's word alone.
 //! - [`Bounds::DEFAULT`] has the why of its own.
 //!
 //! The tests in `model` run this with everything that can go wrong, and take each rule out in turn: R9's "only

@@ -55,12 +55,14 @@ impl Claims {
         if self.clock == Clock::Within
             && let Some(granted) = self.standing(now).cloned()
         {
+            self.forget_former();
             self.plan(now, &granted, &mut plan);
         }
         for (id, changes) in plan.changes {
             requests.extend(self.write(id, changes));
         }
         requests.extend(self.send_again());
+        self.is_busy = !self.asking.block.is_empty();
         if self.asking.terms.is_none() && self.must_read_terms(now, plan.needs_terms) {
             self.asking.terms = Some((now, self.turn));
             requests.push(Request::ReadTerms);
@@ -72,8 +74,10 @@ impl Claims {
     /// ([`Claims::renewed`]), then [`Claims::silenced`].
     pub fn to_silence(&self, now: At) -> Vec<Ipv4Addr> {
         let slots = self.copies.blocks.values().flat_map(|known| &known.copy.slots);
-        let is_asked = |(_, slot): &(&Ipv4Addr, &Slot)| {
-            slot.mark().is_some_and(|mark| !mark.confirmed.contains(&self.me))
+        let is_asked = |(ip, slot): &(&Ipv4Addr, &Slot)| {
+            let Some((binding, mark)) = slot.binding().zip(slot.mark()) else { return false };
+            let stays = self.objects(now, **ip, binding, mark);
+            !mark.confirmed.contains(&self.me) && (!stays || !self.rules.keep(Rule::ConfirmWhenOver))
         };
         let marked = slots.filter(is_asked).map(|(ip, _)| *ip);
         marked.chain(self.over(now)).filter(|ip| !self.silent.contains(ip)).collect()
@@ -92,7 +96,7 @@ impl Claims {
         let is_silent = |ip: &Ipv4Addr| self.silent.contains(ip) || !self.rules.keep(Rule::TakeBackFirst);
         let over: Vec<Ipv4Addr> = self.over(now).filter(is_silent).collect();
         for ip in over {
-            let Some(held) = self.held.remove(&ip) else { continue };
+            let Some(held) = self.held.remove(&ip).filter(|held| !held.kept) else { continue };
             let ended = Ended { client: held.client, given_up: At::NEVER, not_before: At::NEVER };
             self.ended.entry(ip).or_insert(ended);
         }
@@ -105,6 +109,12 @@ impl Claims {
             };
             may_be_its(&known.copy) || known.in_flight.as_deref().is_some_and(may_be_its)
         });
+        let is_marked = |ip: &Ipv4Addr| {
+            let slot = blocks.get(&BlockId::of(*ip)).and_then(|known| known.copy.slots.get(ip));
+            slot.and_then(Slot::mark).is_some()
+        };
+        self.asked.retain(is_marked);
+        self.aside.retain(|_, until| now < *until);
     }
 
     /// The longest lease that the client of an address can have.
@@ -116,7 +126,8 @@ impl Claims {
 
     /// The longest lease that we promise, or ever did, from claims.
     fn unpublished_longest(&self) -> Span {
-        let published = self.copies.term.as_ref().map_or(0, |term| term.longest);
+        let written = [&self.copies.term, &self.copies.term_in_flight].into_iter().flatten();
+        let published = written.map(|term| term.longest).max().unwrap_or_default();
         published.max(self.wants.longest.min(LONGEST_UNPUBLISHED))
     }
 
@@ -194,7 +205,7 @@ impl Claims {
                 }
             }
         }
-        for (ip, client) in &self.wants.reserved {
+        for (ip, client) in self.wants.reserved.iter().chain(&self.former) {
             if self.is_nobodys(now, *ip, plan) {
                 plan.put(*ip, Some(self.bound(client)));
             }
@@ -202,11 +213,19 @@ impl Claims {
         self.claim(now, granted, plan);
     }
 
+    /// Promises of the time before claims that are published, or that came too late, are done with.
+    fn forget_former(&mut self) {
+        let blocks = &self.copies.blocks;
+        self.former.retain(|ip, _| {
+            blocks.get(&BlockId::of(*ip)).is_none_or(|known| !known.copy.slots.contains_key(ip))
+        });
+    }
+
     /// Claims as many addresses as are wanted ahead, and returns those beyond twice as many.
     fn claim(&self, now: At, granted: &Granted, plan: &mut Plan) {
         let free: BTreeSet<Ipv4Addr> = self.free(now).collect();
         for pool in &self.wants.pools {
-            let mine = || pool.addresses().filter(|ip| free.contains(ip));
+            let mine = || free.iter().copied().filter(|ip| pool.contains(*ip));
             let count = mine().count();
             for ip in mine().skip(pool.ahead.saturating_mul(2)).filter(|ip| self.can_write(BlockId::of(*ip)))
             {
@@ -311,25 +330,39 @@ impl Claims {
             return Next::Becomes(Slot::Bound(Binding { longest, ..binding.clone() }));
         }
         // Nobody that we know of answers this client: if somebody does, it will object.
-        let since = self.since.get(&ip).map_or(now, |since| since.at);
+        let since = self.since.get(&ip).map_or(now, |since| since.at).max(self.wants.hears_since);
         let is_silent = !self.held.contains_key(&ip) && since.after(binding.longest) < now;
-        if is_silent && !self.wants.reserved.contains_key(&ip) {
+        if is_silent && !self.wants.reserved.contains_key(&ip) && !self.wants.keeps(ip) {
             return mark(At::NEVER, At::NEVER);
         }
         Next::Stays
     }
 
-    fn change_of_mark(&self, now: At, ip: Ipv4Addr, binding: &Binding, mark: &Mark, plan: &mut Plan) -> Next {
-        let held = self.held.get(&ip).filter(|held| {
+    /// Whether a promise of ours stands against a mark.
+    fn stands_against(&self, now: At, ip: Ipv4Addr, binding: &Binding, mark: &Mark) -> bool {
+        self.held.get(&ip).is_some_and(|held| {
             held.client == binding.client
                 && held.over(binding.longest, &self.bounds, self.rules) >= now
                 && !held.is_void(mark.given_up, &self.bounds, self.rules)
-        });
+        })
+    }
+
+    /// Whether a mark is to be taken off: its client is alive here, and the configuration does not say
+    /// otherwise.
+    fn objects(&self, now: At, ip: Ipv4Addr, binding: &Binding, mark: &Mark) -> bool {
+        let has_asked = || self.asked.contains(&ip) && mark.not_before <= now;
+        let is_alive = self.stands_against(now, ip, binding, mark) && !mark.confirmed.contains(&self.me);
+        (is_alive || has_asked()) && self.wants.entitles(ip, &binding.client)
+    }
+
+    fn change_of_mark(&self, now: At, ip: Ipv4Addr, binding: &Binding, mark: &Mark, plan: &mut Plan) -> Next {
         let with = |mark| Next::Becomes(Slot::Bound(Binding { mark, ..binding.clone() }));
+        if self.objects(now, ip, binding, mark) && self.rules.keep(Rule::ConfirmWhenOver) {
+            return with(None);
+        }
         if !mark.confirmed.contains(&self.me) {
-            if held.is_some() && self.rules.keep(Rule::ConfirmWhenOver) {
-                // Its client is alive here: it keeps the address, unless the configuration says otherwise.
-                return if self.wants.entitles(ip, &binding.client) { with(None) } else { Next::Stays };
+            if self.stands_against(now, ip, binding, mark) && self.rules.keep(Rule::ConfirmWhenOver) {
+                return Next::Stays;
             }
             if !self.silent.contains(&ip) && self.rules.keep(Rule::KernelConfirms) {
                 return Next::Stays;

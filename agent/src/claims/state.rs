@@ -29,10 +29,18 @@ pub struct Claims {
     pub(super) silent: BTreeSet<Ipv4Addr>,
     /// Bindings that have come to their end.
     pub(super) ended: BTreeMap<Ipv4Addr, Ended>,
+    /// Marked bindings whose client has asked for the address.
+    pub(super) asked: BTreeSet<Ipv4Addr>,
+    /// Promises of the time before there were claims: to be published where an address is nobody's.
+    pub(super) former: BTreeMap<Ipv4Addr, ClientKey>,
+    /// Addresses that are out of use, each until then.
+    pub(super) aside: BTreeMap<Ipv4Addr, At>,
     /// Since when each binding is as it is.
     pub(super) since: BTreeMap<Ipv4Addr, Since>,
     pub(super) terms: Option<Terms>,
     pub(super) asking: Asking,
+    /// Something is to be written of blocks, or may have been.
+    pub(super) is_busy: bool,
 }
 
 /// What is on disk before a request that follows from it is sent. What is read or acknowledged
@@ -127,12 +135,16 @@ impl Claims {
             clock: Clock::default(),
             turn: 0,
             copies,
-            held: held.into_iter().map(|(ip, held)| (ip, held.recovered())).collect(),
+            held: held.into_iter().map(|(ip, held)| (ip, held.recovered(now))).collect(),
             silent: BTreeSet::new(),
             ended: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            former: BTreeMap::new(),
+            aside: BTreeMap::new(),
             since: BTreeMap::new(),
             terms: None,
             asking: Asking::default(),
+            is_busy: false,
         };
         // This process has not asked for anything yet.
         if let Some(granted) = &mut claims.copies.granted {
@@ -159,6 +171,52 @@ impl Claims {
     /// What must be on disk before an answer is sent.
     pub fn held(&self) -> &BTreeMap<Ipv4Addr, Held> {
         &self.held
+    }
+
+    /// Whether something may still hold that was promised of an address.
+    pub fn is_held(&self, ip: Ipv4Addr) -> bool {
+        self.held.contains_key(&ip)
+    }
+
+    /// Whether anything may be promised, and all that is wanted and can be had is published.
+    pub fn is_settled(&self, now: At) -> bool {
+        self.standing(now).is_some() && !self.is_busy
+    }
+
+    /// Whose an address is, as it was last seen.
+    pub fn slot(&self, ip: Ipv4Addr) -> Option<&Slot> {
+        self.copies.blocks.get(&BlockId::of(ip))?.copy.slots.get(&ip)
+    }
+
+    /// Whether an address is to be a client's as soon as that is published.
+    pub fn is_promised(&self, ip: Ipv4Addr, client: &ClientKey) -> bool {
+        match self.slot(ip) {
+            None => self.former.get(&ip) == Some(client) || self.wants.reserved.get(&ip) == Some(client),
+            Some(Slot::Claimed { agent, .. }) => {
+                *agent == self.me && self.held.get(&ip).is_some_and(|held| held.client == *client)
+            }
+            Some(Slot::Bound(_)) => false,
+        }
+    }
+
+    /// An address of ours that cannot be given to anybody until then: somebody uses it.
+    pub fn set_aside(&mut self, ip: Ipv4Addr, until: At) {
+        self.aside.insert(ip, until);
+    }
+
+    /// Up to when anything may be promised; none: nothing may be now.
+    pub fn until(&self, now: At) -> Option<At> {
+        self.standing(now).map(|granted| granted.until)
+    }
+
+    /// An address that was promised to a client before there were claims, for as long as it wants it.
+    pub fn promised_before(&mut self, ip: Ipv4Addr, client: ClientKey) {
+        self.former.insert(ip, client);
+    }
+
+    /// Whether our clock was found to be off.
+    pub fn is_clock_off(&self) -> bool {
+        self.clock == Clock::Off
     }
 
     /// What was found out about our clock.
@@ -207,16 +265,29 @@ impl Claims {
             .into_iter()
             .flat_map(|granted| self.copies.blocks.values().map(move |known| (granted, known)));
         blocks.flat_map(move |(granted, known)| {
-            let is_free = move |(ip, slot): &(&Ipv4Addr, &Slot)| match slot {
-                Slot::Claimed { agent, incarnation } => {
-                    self.is_ours(granted, agent, *incarnation)
-                        && !self.held.contains_key(*ip)
-                        && self.in_flight_allows(known, **ip, None)
-                }
-                Slot::Bound(_) => false,
-            };
+            let is_free =
+                move |(ip, slot): &(&Ipv4Addr, &Slot)| self.is_free_slot(granted, known, **ip, slot);
             known.copy.slots.iter().filter(is_free).map(|(ip, _)| *ip)
         })
+    }
+
+    /// Whether an address may be given to a client that has none, at this moment.
+    pub fn is_free(&self, now: At, ip: Ipv4Addr) -> bool {
+        let Some(granted) = self.standing(now) else { return false };
+        let Some(known) = self.copies.blocks.get(&BlockId::of(ip)) else { return false };
+        known.copy.slots.get(&ip).is_some_and(|slot| self.is_free_slot(granted, known, ip, slot))
+    }
+
+    fn is_free_slot(&self, granted: &Granted, known: &Known, ip: Ipv4Addr, slot: &Slot) -> bool {
+        match slot {
+            Slot::Claimed { agent, incarnation } => {
+                self.is_ours(granted, agent, *incarnation)
+                    && !self.held.contains_key(&ip)
+                    && !self.aside.contains_key(&ip)
+                    && self.in_flight_allows(known, ip, None)
+            }
+            Slot::Bound(_) => false,
+        }
     }
 
     /// Whether a client may be told that an address is not its own: not one that another agent may have
@@ -272,13 +343,41 @@ impl Claims {
 
     /// The kernel renewed an address alone, at `at`.
     pub fn renewed(&mut self, at: At, ip: Ipv4Addr, client: &ClientKey, lease: Span) {
-        self.decided(at, ip, client);
-        self.sent(at, ip, client, lease);
+        let horizon = self.copies.granted.as_ref().map_or(At::NEVER, |granted| granted.until);
+        if let Some(held) = self.held.get_mut(&ip).filter(|held| held.client == *client) {
+            held.renewed(at, lease, horizon, &self.bounds);
+            self.silent.remove(&ip);
+            self.ended.remove(&ip);
+        } else {
+            self.decided(at, ip, client);
+            self.sent(at, ip, client, lease);
+        }
     }
 
     /// The kernel's maps outlived the process, and all that stands there has been told.
     pub fn kernel_told(&mut self) {
         self.held.values_mut().for_each(Held::told);
+    }
+
+    /// The same of what the kernel did with one address.
+    pub fn kernel_told_of(&mut self, ip: Ipv4Addr) {
+        self.held.get_mut(&ip).into_iter().for_each(Held::told);
+    }
+
+    /// The client of an address keeps it when its lease has ended.
+    pub fn keeps(&mut self, ip: Ipv4Addr) {
+        if let Some(held) = self.held.get_mut(&ip) {
+            held.kept = true;
+        }
+    }
+
+    /// A client has asked for an address: if it is its own and being taken back, it is not any more.
+    pub fn asked(&mut self, ip: Ipv4Addr, client: &ClientKey) {
+        let binding = self.slot(ip).and_then(Slot::binding);
+        if binding.is_some_and(|binding| binding.client == *client && binding.mark.is_some()) {
+            self.asked.insert(ip);
+            self.ended.remove(&ip);
+        }
     }
 
     /// A client gave its address up (RELEASE, DECLINE), or an operator says that it is dead. The

@@ -1,10 +1,10 @@
 //! What the configuration wants of the addresses. Nothing of it is needed for safety: agents may differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
-use super::times::Span;
+use super::times::{At, Span};
 use crate::lease::ClientKey;
 
 /// What an agent wants, by its configuration and its part.
@@ -20,6 +20,14 @@ pub struct Wants {
     pub read_again: Span,
     /// How long a term is from its last extension; half of it is how long the API server may be away.
     pub term: Span,
+    /// Addresses that a client may keep, and nobody gets anew.
+    pub tolerated: BTreeSet<Ipv4Addr>,
+    /// Addresses that stay their clients' when a lease has ended: nothing but the client, or an operator,
+    /// gives one up.
+    pub kept: Vec<RangeInclusive<Ipv4Addr>>,
+    /// Since when this agent is the one that clients are heard by: a client that has said nothing since, for
+    /// as long as its lease can be, is gone. For ever in the future: it is not.
+    pub hears_since: At,
 }
 
 /// One network's addresses.
@@ -33,12 +41,12 @@ pub struct Pool {
 
 impl Pool {
     /// Its addresses, in the order in which they are used.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
         let bits = |range: &RangeInclusive<Ipv4Addr>| range.start().to_bits()..=range.end().to_bits();
         self.ranges.iter().flat_map(bits).map(Ipv4Addr::from_bits)
     }
 
-    fn contains(&self, ip: Ipv4Addr) -> bool {
+    pub(super) fn contains(&self, ip: Ipv4Addr) -> bool {
         self.ranges.iter().any(|range| range.contains(&ip))
     }
 }
@@ -57,8 +65,14 @@ impl Wants {
         !self.reserved.contains_key(&ip) && self.pools.iter().any(|pool| pool.contains(ip))
     }
 
+    /// Whether an address stays its client's when the lease has ended.
+    pub(super) fn keeps(&self, ip: Ipv4Addr) -> bool {
+        self.kept.iter().any(|range| range.contains(&ip))
+    }
+
     /// Whether a client may have an address.
     pub(super) fn entitles(&self, ip: Ipv4Addr, client: &ClientKey) -> bool {
-        self.reserved.get(&ip).map_or_else(|| self.is_dynamic(ip), |reserved| reserved == client)
+        let is_anybodys = || self.is_dynamic(ip) || self.tolerated.contains(&ip);
+        self.reserved.get(&ip).map_or_else(is_anybodys, |reserved| reserved == client)
     }
 }

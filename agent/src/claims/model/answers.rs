@@ -64,7 +64,16 @@ impl World {
     pub(super) fn hear(&mut self, number: usize, client: usize, asks: Asks) {
         let lease = if self.random.chance(2) { u64::MAX } else { 1 + self.random.below(20) as u64 };
         let by_kernel = self.random.chance(2);
-        let Some((reply, left)) = self.decide(number, client, asks, lease, by_kernel) else { return };
+        let Some((reply, left)) = self.decide(number, client, asks, lease, by_kernel) else {
+            if self.random.chance(20)
+                && let Some(claims) = &mut self.agents[number].claims
+            {
+                for ip in ADDRESSES {
+                    claims.asked(ip, &key(client));
+                }
+            }
+            return;
+        };
         // Between what it decided and what it does, it can be stopped, or end.
         let is_late = left < self.lateness && self.random.chance(2);
         match self.random.below(30) {

@@ -418,6 +418,7 @@ fn config(random: &mut Random, count: usize, term: u64, longest: &[u64]) -> Want
         longest: random.one_of(longest),
         read_again: 5,
         term,
+        ..Wants::default()
     };
     for _ in 0..random.below(6).saturating_sub(3) {
         wants.reserved.insert(random.one_of(&ADDRESSES[..count]), key(random.below(CLIENTS)));
