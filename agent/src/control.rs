@@ -131,6 +131,8 @@ pub struct Snapshot {
     pub probes: ProbeCounts,
     /// Whether leases cannot be written to disk now.
     pub disk_fails: bool,
+    /// Whether this agent is the one of its cluster that answers; none: it has no cluster.
+    pub leads: Option<bool>,
 }
 
 /// Whose address is given back.

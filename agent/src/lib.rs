@@ -14,8 +14,8 @@
 //! - [`server`]: the slow path's sockets and gate; [`fastpath`]: the kernel's side of things
 //! - [`endpoint`]: whether a BMC answers at an address, and what it says of its machine
 //! - [`engine`]: what a request means: (table, request, now) → reply and effects, and no more
-//! - [`claims`]: what of it may be promised where several agents share networks; a protocol and its model,
-//!   which no part of the agent asks yet
+//! - [`claims`]: what of it may be promised where several agents share networks; a protocol and its model.
+//!   `run::claims` is where an agent of a cluster follows it
 //! - [`lease`]: the table, and the journal, which alone knows what is on disk
 //! - [`config`]: a value that exists is valid
 //! - [`clock`]: boot time, in which leases run, and wall time, in which people speak

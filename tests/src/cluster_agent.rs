@@ -23,6 +23,9 @@ const DEFINITIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../chart/crds");
 /// Longest wait for objects to be as they should: seconds on an idle machine.
 pub const CONVERGED: Duration = Duration::from_mins(1);
 
+/// What another machine has of its own: pins, and sockets.
+const APART: &str = "mkdir -p /run/xdhcpd && mount -t tmpfs run /run/xdhcpd && mount -t bpf bpf /sys/fs/bpf && exec \"$0\" \"$@\"";
+
 /// Where HTTP is served, inside the agent's namespace.
 pub const HTTP: &str = "127.0.0.1:8000";
 
@@ -72,6 +75,8 @@ pub struct ClusterAgent {
     folder: tempfile::TempDir,
     kubeconfig: PathBuf,
     arguments: Vec<String>,
+    /// On a machine of its own, as far as files in /run and pins go.
+    apart: bool,
 }
 
 impl std::ops::Deref for ClusterAgent {
@@ -98,11 +103,29 @@ impl ClusterAgent {
 
     /// Starts it without waiting.
     pub fn spawn(cluster: &Cluster, namespace: &NetNs, name: &str, arguments: &[&str]) -> Result<Self> {
+        Self::spawn_on(cluster, namespace, name, arguments, false)
+    }
+
+    /// Starts a further agent of a ClusterAgent as on another node: it shares neither pins nor socket with
+    /// the first, and both go with its process. What it is asked is asked over HTTP.
+    pub fn start_apart(cluster: &Cluster, namespace: &NetNs, name: &str) -> Result<Self> {
+        let mut agent = Self::spawn_on(cluster, namespace, name, &[], true)?;
+        agent.wait_until_ready()?;
+        Ok(agent)
+    }
+
+    fn spawn_on(
+        cluster: &Cluster,
+        namespace: &NetNs,
+        name: &str,
+        arguments: &[&str],
+        apart: bool,
+    ) -> Result<Self> {
         let kubeconfig = kubeconfig(cluster)?;
         let folder = tempfile::tempdir()?;
         let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
-        let child = run(namespace, folder.path(), &kubeconfig, name, &arguments)?;
-        Ok(Self { agent: Agent::inside(name, namespace), child, folder, kubeconfig, arguments })
+        let child = run(namespace, folder.path(), &kubeconfig, name, &arguments, apart)?;
+        Ok(Self { agent: Agent::inside(name, namespace), child, folder, kubeconfig, arguments, apart })
     }
 
     /// Waits until `/readyz` says so.
@@ -160,8 +183,14 @@ impl ClusterAgent {
 
     /// The same without waiting.
     pub fn respawn(&mut self, namespace: &NetNs) -> Result<()> {
-        self.child =
-            run(namespace, self.folder.path(), &self.kubeconfig, self.agent.name(), &self.arguments)?;
+        self.child = run(
+            namespace,
+            self.folder.path(),
+            &self.kubeconfig,
+            self.agent.name(),
+            &self.arguments,
+            self.apart,
+        )?;
         Ok(())
     }
 }
@@ -170,7 +199,9 @@ impl Drop for ClusterAgent {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = self.agent.run(&["detach"]);
+        if !self.apart {
+            let _ = self.agent.run(&["detach"]);
+        }
         // Shown if the test fails.
         eprintln!("--- the agent's log ---\n{}", self.log());
     }
@@ -182,10 +213,23 @@ pub fn kubeconfig(cluster: &Cluster) -> Result<PathBuf> {
     cluster.service_account_kubeconfig("xdhcpd", "agent", &rules)
 }
 
-fn run(namespace: &NetNs, folder: &Path, kubeconfig: &Path, name: &str, more: &[String]) -> Result<Child> {
+fn run(
+    namespace: &NetNs,
+    folder: &Path,
+    kubeconfig: &Path,
+    name: &str,
+    more: &[String],
+    apart: bool,
+) -> Result<Child> {
     let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
-    namespace
-        .command(Agent::binary())
+    let mut command = if apart {
+        let mut command = namespace.command("unshare");
+        command.args(["--mount", "sh", "-c", APART]).arg(Agent::binary());
+        command
+    } else {
+        namespace.command(Agent::binary())
+    };
+    command
         .args(["run", "--cluster-agent", name, "--http", HTTP, "--lease-dir"])
         .arg(folder)
         .args(more)

@@ -332,6 +332,11 @@ fn what_an_older_definition_let_through_is_judged_at_the_start() -> Result<()> {
     cluster.apply(&definition_without_rules("ClusterAgent", "clusteragents"))?;
     cluster.apply(&definition_without_rules("HostEndpoint", "hostendpoints"))?;
     cluster.apply(&definition_without_rules("HostStatus", "hoststatuses"))?;
+    // What agents say to each other is as new as they are.
+    for kind in ["addressblocks", "agentterms"] {
+        let file = format!("{}/../chart/crds/{kind}.bmc.spidernet.io.yaml", env!("CARGO_MANIFEST_DIR"));
+        cluster.kubectl(&["apply", "--server-side", "-f", &file])?;
+    }
     cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"])?;
     let pair = Pair::new()?;
     cluster.connect(&pair.server)?;

@@ -9,7 +9,7 @@ use xdhcpd_tests::clients::{Client, Program};
 use xdhcpd_tests::cluster_agent::{
     self, CONVERGED, ClusterAgent, agent_name, host_status, manifest, wait_for_status, wait_until_gone,
 };
-use xdhcpd_tests::exchange::{address, ask, obtain, release, renewal};
+use xdhcpd_tests::exchange::{self, address, ask, obtain, release, renewal};
 use xdhcpd_tests::host_status::{all_writes, mac_text, name, wait_until_they_are_the_leases, writes};
 use xdhcpd_tests::kube::{self, Cluster};
 use xdhcpd_tests::netns::{CLIENT_MAC, Pair};
@@ -259,6 +259,11 @@ fn the_object_of_a_lease_goes_when_it_has_expired_and_shows_the_next_client_of_i
     scene.release(ONE)?;
     wait::until_true("the address to be free", CONVERGED, || {
         Ok(scene.agent.lease(FIRST_IP)?["state"] == "released")
+    })?;
+    // It is the next client's once the other agents, had there been any, have let go of it.
+    wait::until_true("the next client to have the address", CONVERGED, || {
+        let discover = exchange::from_client(exchange::message::DISCOVER, TWO);
+        Ok(!exchange::is_met_with_silence(&scene.tap, &discover)?)
     })?;
     assert_eq!(scene.obtain(TWO)?, FIRST_IP);
     scene.wait_for(FIRST, &mac_text(TWO), true)?;

@@ -99,6 +99,7 @@ pub fn snapshot() -> Snapshot {
         rogue_servers: BTreeMap::from([("rack2".to_owned(), 22)]),
         probes: ProbeCounts { free: 23, in_use: 24, left_out: 25 },
         disk_fails: false,
+        leads: Some(true),
     }
 }
 

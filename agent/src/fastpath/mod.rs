@@ -172,6 +172,18 @@ impl FastPath {
         }
     }
 
+    /// Lets the kernel renew the lease of `ip` on its own up to `until`, be that later or earlier than before.
+    ///
+    /// A program that is running at this moment may still go by the former horizon.
+    pub fn bound_lease(&mut self, key: LeaseKey, ip: Ipv4Addr, until: Moment) -> Result<(), FastPathError> {
+        match self.lease(key)? {
+            Some(entry) if entry.ip == ip.octets() && entry.horizon != until.0 => {
+                self.put_lease(key, &Lease { horizon: until.0, ..entry })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Makes an entry answer nothing from now on; returns what it was, or none when there is no
     /// entry.
     ///

@@ -51,6 +51,7 @@ impl Collector for Scrape {
         self.probes(&mut encoder)?;
         self.writes(&mut encoder)?;
         self.health(&mut encoder)?;
+        self.leader(&mut encoder)?;
         build(&mut encoder)
     }
 }
@@ -106,6 +107,14 @@ impl Scrape {
             counter(&mut family, &[("verb", verb), ("result", result)], count)?;
         }
         Ok(())
+    }
+
+    fn leader(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        // An agent without a cluster is nobody's leader.
+        let Some(leads) = self.snapshot.leads else { return Ok(()) };
+        let help = "Whether this agent is the one of its ClusterAgent that answers";
+        let mut family = encoder.encode_descriptor("xdhcpd_leader", help, None, MetricType::Gauge)?;
+        family.encode_gauge(&u64::from(leads))
     }
 
     fn probes(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {

@@ -89,6 +89,8 @@ pub struct Session {
     pub metrics: Arc<AgentMetrics>,
     /// How often endpoints are asked how they are.
     pub interval: Duration,
+    /// Whether this agent is the one that shows what there is.
+    pub shows: watch::Receiver<bool>,
 }
 
 /// Keeps the objects as they should be until it is told to stop.
@@ -185,7 +187,12 @@ impl Keeper {
                     feed.tell(Changes::All);
                     self.board.look_at_all();
                 }
-                () = sleep_until(due), if self.known.all() => {}
+                Ok(()) = self.session.shows.changed() => {
+                    // What is due by now was another's to write.
+                    self.session.shows.borrow_and_update();
+                    self.board.look_at_all();
+                }
+                () = sleep_until(due), if self.known.all() && *self.session.shows.borrow() => {}
             }
             self.work();
         }
@@ -208,7 +215,7 @@ impl Keeper {
 
     /// Begins what is due.
     fn work(&mut self) {
-        if !self.known.all() {
+        if !self.known.all() || !*self.session.shows.borrow() {
             return;
         }
         self.ask_clients();

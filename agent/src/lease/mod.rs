@@ -27,7 +27,7 @@ pub use journal::{
     BootId, Disk, DiskFile, Journal, JournalError, Loaded, Note, OsDisk, Promise, Synced, What, Written,
     path_in as journal_path, peek as peek_journal,
 };
-pub use pool::Counts;
+pub use pool::{Counts, dynamic_ranges};
 pub use rebuild::{Found, rebuild};
 pub use short::{Short, ShortText};
 pub use table::{MAX_DUE, Table};
@@ -109,6 +109,8 @@ pub enum AnsweredBy {
     /// The agent.
     #[default]
     Agent,
+    /// Another agent of the cluster: we know of the binding, and have promised nothing.
+    Peer,
 }
 
 /// What makes two messages the same client's, on one network.

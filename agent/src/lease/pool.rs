@@ -5,7 +5,7 @@
 //! is one interval.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
@@ -236,6 +236,27 @@ fn longest_free(ranges: &[&Range], skip: impl Fn(Ipv4Addr) -> bool) -> Option<Ip
         heads.extend(lists.get_mut(index).and_then(Iterator::next).map(|head| Reverse((head, index))));
     }
     None
+}
+
+/// The addresses that any client may be given, or any of a class, in the order in which they are used;
+/// `others` are somebody else's.
+pub fn dynamic_ranges(
+    network: &Network,
+    others: &BTreeSet<Ipv4Addr>,
+) -> Vec<(Option<String>, RangeInclusive<Ipv4Addr>)> {
+    let mut taken = never_dynamic(network, &reserved(network));
+    others.iter().map(|ip| ip.to_bits()).for_each(|ip| taken.insert(ip..=ip));
+    let mut ranges = Vec::new();
+    for configured in &network.ranges {
+        let bounds = bits(&configured.range);
+        let mut left = Intervals::of(bounds.clone());
+        left.subtract(&taken);
+        taken.insert(bounds);
+        let addresses =
+            |part: RangeInclusive<u32>| Ipv4Addr::from_bits(*part.start())..=Ipv4Addr::from_bits(*part.end());
+        ranges.extend(left.parts().map(|part| (configured.class.clone(), addresses(part))));
+    }
+    ranges
 }
 
 /// Every address that a reservation names, once.

@@ -71,6 +71,13 @@ impl Table {
         KeyRef::of(identity, mac, client_id).to_key()
     }
 
+    /// Who the client of a lease is to its network; none: it is nobody's.
+    pub fn client_of(&self, lease: &Lease) -> Option<ClientKey> {
+        let identity = self.network_of(lease.ip).and_then(|network| self.pool(network));
+        let identity = identity.map_or(Identity::Mac, |pool| pool.identity);
+        KeyRef::of_lease(identity, lease).map(KeyRef::to_key)
+    }
+
     /// Who has an address, or had it last; none: nobody ever, or it lies in no network.
     pub fn get(&self, ip: Ipv4Addr) -> Option<&Lease> {
         self.records.get(ip)

@@ -143,6 +143,8 @@ pub enum AnsweredBy {
     Kernel,
     /// The agent.
     Agent,
+    /// Another agent of the cluster.
+    Peer,
 }
 
 impl AnsweredBy {
@@ -151,6 +153,7 @@ impl AnsweredBy {
         match self {
             Self::Kernel => "kernel",
             Self::Agent => "agent",
+            Self::Peer => "peer",
         }
     }
 }
@@ -160,6 +163,7 @@ impl From<lease::AnsweredBy> for AnsweredBy {
         match side {
             lease::AnsweredBy::Kernel => Self::Kernel,
             lease::AnsweredBy::Agent => Self::Agent,
+            lease::AnsweredBy::Peer => Self::Peer,
         }
     }
 }

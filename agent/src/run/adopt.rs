@@ -20,6 +20,8 @@ use crate::engine::templates::Templates;
 use crate::fastpath::{FastPath, FastPathError};
 use crate::lease::{AnsweredBy, Lease, State, Table};
 
+use super::claims::Share;
+
 /// Slots for templates where there is no map to ask.
 const TEMPLATES: u32 = 1024;
 
@@ -45,6 +47,7 @@ pub fn begin(
     places: &[Place],
     table: &mut Table,
     now: Now,
+    mut share: Option<&mut Share>,
 ) -> Result<Engine, FastPathError> {
     // What the kernel did while nobody looked is told by the map itself, once an entry that was written
     // while it was renewed is put right.
@@ -62,8 +65,15 @@ pub fn begin(
     let (engine, fingerprint) = engine(fast, &entries, config, places)?;
     let orphans = remove_orphans(table, &engine, fast, &entries)?;
     entries.retain(|(key, _)| !orphans.contains(key));
+    let term = match &share {
+        Some(share) => share.until(now.moment).unwrap_or(Moment::NEVER),
+        None => Moment::FOREVER,
+    };
     for (key, ip, until) in reconcile(table, &entries, now) {
-        fast.extend_lease(key, ip, until)?;
+        fast.extend_lease(key, ip, until.min(term))?;
+    }
+    if let Some(share) = &mut share {
+        share.take_entries(table, &entries);
     }
     publish(fast, &engine, config, fingerprint)?;
     Ok(engine)

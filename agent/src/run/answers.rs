@@ -111,6 +111,7 @@ impl Core {
             rogue_servers: self.counts.other_servers.clone(),
             probes: self.counts.probes.plus(self.engine.probe_counts()),
             disk_fails: self.disk.fault.is_some(),
+            leads: self.share.as_ref().map(super::claims::Share::answers),
         }
     }
 
@@ -150,6 +151,9 @@ impl Core {
     fn health(&self) -> Health {
         let troubles = self.seen.troubles.iter().map(|(about, trouble)| format!("{about}: {trouble}"));
         let mut problems: Vec<String> = self.disk.fault.iter().cloned().chain(troubles).collect();
+        problems.extend(
+            self.share.as_ref().and_then(|share| share.problem(Now::read().moment)).map(str::to_owned),
+        );
         let ready = problems.is_empty();
         let with_maps = self.interfaces().into_iter().filter(|_| self.fast.is_some());
         problems.extend(with_maps.filter_map(|status| {

@@ -57,6 +57,8 @@ pub struct Pending {
     pub reply: Reply,
     /// The address that must be written first; none: nothing has to be.
     pub needs: Option<Ipv4Addr>,
+    /// The address that it grants.
+    pub granted: Option<Ipv4Addr>,
 }
 
 impl Batch {
@@ -71,7 +73,8 @@ impl Batch {
         outcome.write.into_iter().for_each(|write| self.write(write));
         self.kernel.extend(outcome.kernel.map(|change| (needs, change)));
         self.probes.extend(outcome.probe.map(|probe| Asking { link, probe }));
-        self.replies.extend(outcome.reply.map(|reply| Pending { link, reply, needs }));
+        let granted = outcome.granted;
+        self.replies.extend(outcome.reply.map(|reply| Pending { link, reply, needs, granted }));
         self.notes.extend(outcome.note);
     }
 
@@ -82,10 +85,15 @@ impl Batch {
         *until = write.until.max(*until);
     }
 
-    /// The address of a lease that the kernel learns by this change with the horizon that is written for it.
-    pub fn covered_by(&self, (needs, change): &(Option<Ipv4Addr>, KernelChange)) -> Option<Ipv4Addr> {
+    /// The address of a lease that the kernel learns by this change with the horizon that is written for it,
+    /// or with `most`, beyond which none goes.
+    pub fn covered_by(
+        &self,
+        (needs, change): &(Option<Ipv4Addr>, KernelChange),
+        most: Moment,
+    ) -> Option<Ipv4Addr> {
         let KernelChange::Put { entry, .. } = change else { return None };
-        needs.filter(|ip| self.writes.get(ip).is_some_and(|until| entry.horizon >= until.0))
+        needs.filter(|ip| self.writes.get(ip).is_some_and(|until| entry.horizon >= most.min(*until).0))
     }
 
     /// Drops what would promise more than is on disk; how many replies that are. `covered` gives the
@@ -190,10 +198,16 @@ mod tests {
 
     #[test]
     fn an_entry_that_was_put_with_its_horizon_is_not_extended_once_more() {
-        for (horizon, covered) in [(1000, Some(ONE)), (999, None)] {
+        let all = Moment::FOREVER;
+        for (horizon, most, covered) in [
+            (1000, all, Some(ONE)),
+            (999, all, None),
+            (500, Moment(500), Some(ONE)),
+            (499, Moment(500), None),
+        ] {
             let mut batch = Batch { kernel: vec![(Some(ONE), put(500, horizon, false))], ..Batch::default() };
             batch.write(Write { ip: ONE, until: Moment(1000) });
-            assert_eq!(batch.covered_by(&batch.kernel[0]), covered);
+            assert_eq!(batch.covered_by(&batch.kernel[0], most), covered);
         }
     }
 

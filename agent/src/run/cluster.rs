@@ -5,6 +5,7 @@
 //! leases are found in the HostStatus objects. From then on each change of the object is served or
 //! refused as a whole; refused ones are tried again, for it may be the machine that was at fault.
 
+mod claims;
 mod follow;
 
 use std::collections::BTreeSet;
@@ -26,6 +27,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub use self::claims::Publishing;
 use self::follow::Follower;
 use super::options::RunOptions;
 use super::outlets::Outlets;
@@ -314,6 +316,8 @@ pub struct Wires {
     pub configs: mpsc::Sender<Reload>,
     /// Where it is noted that the object goes.
     pub going: Going,
+    /// Where faults are told.
+    pub notices: Notices,
 }
 
 impl Begun {
@@ -337,8 +341,16 @@ impl Begun {
     }
 
     /// Shows leases and hosts, and follows the object, until it is told to stop.
-    pub fn follow(self, tasks: &mut JoinSet<()>, wires: Wires, stop: &CancellationToken) {
-        let Wires { core, ends, metrics, conditions, configs, going } = wires;
+    pub fn follow(
+        self,
+        tasks: &mut JoinSet<()>,
+        publishing: Publishing,
+        wires: Wires,
+        stop: &CancellationToken,
+    ) {
+        let Wires { core, ends, metrics, conditions, configs, going, notices } = wires;
+        let shows = publishing.shows();
+        publishing.go_on(tasks, &self.kubernetes, (conditions.clone(), notices), stop);
         if self.read_from.is_some() {
             conditions.wait_for(SYNCED, "the objects of the cluster have not been read yet");
         }
@@ -355,6 +367,7 @@ impl Begun {
             going,
             metrics,
             interval: self.cluster.interval,
+            shows,
         };
         tasks.spawn(session::run(session, stop.clone()));
         let follower = Follower {

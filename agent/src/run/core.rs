@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 use xdhcpd_common::maps::{Event, EventKind};
 
 use crate::clock::{Moment, Now};
 use crate::config::Config;
 use crate::control::Question;
+use crate::engine::ignored::Ignored;
+use crate::engine::permit::Turn;
 use crate::engine::probes::{MOST, ProbeCounts};
 use crate::engine::served::Place;
 use crate::engine::{Engine, KernelChange, Note, Outcome};
@@ -24,6 +26,7 @@ use crate::lease::{Journal, Table};
 
 use super::adopt;
 use super::batch::Batch;
+use super::claims::{self, Share};
 use super::disk::{Disk, Writing};
 use super::follow::{News, Seen};
 use super::links::{Heard, Links};
@@ -75,6 +78,8 @@ pub struct Core {
     pub(super) quiet: Quiet,
     /// The addresses set in place of the interfaces' own; there from the first turn on.
     pub(super) addresses: Option<OwnAddresses>,
+    /// Our share of the addresses, where other agents may have some; none: all are ours.
+    pub(super) share: Option<Share>,
 }
 
 /// A batch on its way.
@@ -114,7 +119,7 @@ impl Core {
         self.open_links(&config, places)?;
         self.start_fast_path(&config);
         if let Some(mut fast) = self.fast.take() {
-            let begun = adopt::begin(&mut fast, &config, places, &mut self.table, now);
+            let begun = adopt::begin(&mut fast, &config, places, &mut self.table, now, self.share.as_mut());
             let watched = begun.map_err(anyhow::Error::from).and_then(|engine| {
                 self.links.watch_fast_path(&fast)?;
                 Ok(engine)
@@ -150,9 +155,16 @@ impl Core {
                 biased;
                 () = stop.cancelled() => break,
                 Some(reload) = configs.recv() => self.reload(reload),
-                _ = look.tick() => self.look(),
+                _ = look.tick() => {
+                    self.look();
+                    if self.share.as_ref().is_some_and(|share| share.must_begin_anew(Now::read())) {
+                        error!("the machine's clock was off and has been set: the agent ends, to begin anew by it");
+                        break;
+                    }
+                }
                 Some(question) = questions.recv() => self.answer_question(question),
                 () = self.news.come() => {}
+                () = come(&mut self.share) => {}
                 () = self.links.readable() => {}
                 () = tokio::time::sleep(deadline) => {}
             }
@@ -167,11 +179,15 @@ impl Core {
 
     /// Reads and answers what there is, and frees what is due.
     fn turn(&mut self) {
+        self.hear_claims();
         for _ in 0..ROUNDS {
             let now = Now::read();
             let mut batch = Batch::default();
             let events = self.read_events(&mut batch, now.moment);
             let frames = self.read_frames(&mut batch, now.moment);
+            if let Some(share) = self.share.as_mut().filter(|_| !frames) {
+                share.empty = now.moment;
+            }
             // What came in before is on its way to the disk meanwhile.
             self.end_commit();
             self.begin_commit(batch, now);
@@ -188,6 +204,7 @@ impl Core {
         if self.leaving.next(self.table.next_due()).is_some_and(|at| at <= now.moment) {
             self.take_back(now);
         }
+        self.tend_claims();
         self.tell_changes();
     }
 
@@ -198,7 +215,8 @@ impl Core {
         }
         let now = Now::read().moment;
         let next = self.leaving.next(self.table.next_due());
-        let next = [next, self.engine.next_probe(), self.releases.next(), self.news.due()]
+        let claims = self.share.as_ref().map(Share::next);
+        let next = [next, self.engine.next_probe(), self.releases.next(), self.news.due(), claims]
             .into_iter()
             .flatten()
             .min()
@@ -220,6 +238,7 @@ impl Core {
         for event in events.drain(..) {
             match event.kind {
                 EventKind::RENEWED => {
+                    self.share_renewed(&event);
                     if let Some(write) = self.engine.renewed(&mut self.table, &event, now) {
                         batch.write(write);
                     }
@@ -249,26 +268,41 @@ impl Core {
 
     /// Takes frames off every link, as many as one batch holds, and decides on them; whether there
     /// may be more.
-    fn read_frames(&mut self, batch: &mut Batch, now: Moment) -> bool {
-        let Self { links, engine, table, counts, quiet, releases, outlets, seen, .. } = self;
+    fn read_frames(&mut self, batch: &mut Batch, began: Moment) -> bool {
+        let Self { links, engine, table, counts, quiet, releases, outlets, seen, share, .. } = self;
         let mut outcomes = Vec::new();
         let mut probed = Vec::new();
+        let mut asked = Vec::new();
+        let is_silent = share.as_ref().is_some_and(|share| !share.answers());
+        let is_shared = share.is_some();
+        // After the frame came in: what may be promised of a share ends at a time.
+        let time = || if is_shared { Now::read().moment } else { began };
         let more = links.receive(|link, wire, heard| {
             if seen.strayed.contains(&wire.interface) {
                 return;
             }
+            let now = time();
+            let permit = share.as_ref().map(|share| share.permit(now));
+            let turn = Turn { now, permits: claims::permits(permit.as_ref()) };
             let request = match heard {
                 Heard::Message(Ok(request)) => request,
                 Heard::Message(Err(refused)) => return counts.ignore(refused.name()),
                 Heard::Claim(claim) => {
                     releases.claimed(wire, claim.ip, claim.mac);
-                    return probed.extend(engine.claimed(table, wire, claim.ip, claim.mac, now));
+                    let claimed = engine.claimed(table, wire, claim.ip, claim.mac, turn);
+                    return probed.extend(claimed.into_iter().map(|probed| (probed, now)));
                 }
             };
-            match engine.handle(table, &request, wire, now) {
-                Ok(outcome) => outcomes.push((link, outcome)),
+            if is_silent {
+                return counts.ignore(Ignored::StandingBy.name());
+            }
+            match engine.handle(table, &request, wire, turn) {
+                Ok(outcome) => outcomes.push((link, outcome, now)),
                 Err(reason) => {
                     counts.ignore(reason.name());
+                    if reason == Ignored::NotClaimed {
+                        asked.extend(engine.addresses_of(table, &request, wire));
+                    }
                     if let Some(notice) = warnings::of_ignored(quiet, engine, wire, reason, &request) {
                         warn!("{notice}");
                         outlets.notices.tell(notice);
@@ -281,18 +315,29 @@ impl Core {
         for ip in &echoes {
             releases.heard(*ip);
         }
-        probed.extend(echoes.into_iter().flat_map(|ip| engine.echoed(table, ip, now)));
-        for (link, outcome) in outcomes {
-            self.take_on(batch, link, outcome, now);
+        let now = time();
+        let permit = share.as_ref().map(|share| share.permit(now));
+        let turn = Turn { now, permits: claims::permits(permit.as_ref()) };
+        for ip in echoes {
+            probed.extend(engine.echoed(table, ip, turn).into_iter().map(|probed| (probed, now)));
         }
-        for probed in probed {
-            self.take_on_probed(batch, probed, now);
+        for (link, outcome, at) in outcomes {
+            self.take_on(batch, link, outcome, at);
+        }
+        for (probed, at) in probed {
+            self.take_on_probed(batch, probed, at);
+        }
+        if let Some(share) = &mut self.share {
+            for (ip, client) in asked {
+                share.asked(now, ip, &client);
+            }
         }
         more
     }
 
     /// Adds an outcome to a batch, with what it means for addresses on their way back.
     pub(super) fn take_on(&mut self, batch: &mut Batch, link: usize, outcome: Outcome, now: Moment) {
+        self.share_outcome(&outcome, now);
         if let Some(ip) = outcome.granted {
             self.leaving.keep(ip);
             self.releases.heard(ip);
@@ -336,6 +381,10 @@ impl Core {
             let writing = self.begin_write(&batch.writes, now);
             self.under_way = Some(UnderWay { batch, writing, since: now.moment });
         }
+        // What is said to be sent must not be an answer that was decided since ([`claims`]).
+        if self.share.is_some() {
+            self.end_commit();
+        }
     }
 
     /// Carries out what is on its way.
@@ -353,9 +402,13 @@ impl Core {
             self.disk.owe(batch.unsaid.drain(..));
         }
         self.tell_kernel(&batch);
+        let mut promises = Vec::new();
         // What is not asked for is offered, as without a probe.
         let _faults = self.links.ask(&batch.probes);
-        let sent = self.links.send(&batch.replies, &mut self.counts);
+        let sent = self.links.send(&batch.replies, &mut self.counts, |pending| {
+            promises.extend(pending.granted.map(|ip| (pending.reply.kind, pending.reply.lease, ip)));
+        });
+        self.share_sent(promises);
         let took = Now::read().moment.since(since);
         for _ in 0..sent {
             self.outlets.metrics.replies.record(took);
@@ -379,10 +432,16 @@ impl Core {
             };
             faults.extend(done.err());
         }
+        // Beyond the term's end the kernel answers nobody.
+        let term = match &self.share {
+            Some(share) => share.until(Now::read().moment).unwrap_or(Moment::NEVER),
+            None => Moment::FOREVER,
+        };
         // Most were put with the horizon that was written.
         let put: HashSet<Ipv4Addr> =
-            batch.kernel.iter().filter_map(|change| batch.covered_by(change)).collect();
+            batch.kernel.iter().filter_map(|change| batch.covered_by(change, term)).collect();
         for (ip, until) in batch.writes.iter().filter(|(ip, _)| !put.contains(*ip)) {
+            let until = &term.min(*until);
             let key = self.engine.key_of(&self.table, *ip);
             faults.extend(key.and_then(|key| fast.extend_lease(key, *ip, *until).err()));
         }
@@ -416,6 +475,14 @@ impl Core {
             }
             Err(fault) => warn!("{fault}"),
         }
+    }
+}
+
+/// Returns when there is something to hear of other agents.
+async fn come(share: &mut Option<Share>) {
+    match share {
+        Some(share) => share.come().await,
+        None => std::future::pending().await,
     }
 }
 

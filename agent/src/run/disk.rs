@@ -15,6 +15,7 @@ use crate::engine::Note;
 use crate::lease::{JournalError, State, Written};
 
 use super::batch::Batch;
+use super::claims::for_disk;
 use super::core::Core;
 use super::sync::{self, Syncer};
 
@@ -176,7 +177,7 @@ impl Core {
         if now.moment < self.disk.compact_after {
             return Err(None);
         }
-        let Err(fault) = self.journal.compact(self.table.all_leases(), now) else { return Ok(()) };
+        let Err(fault) = self.write_whole(now) else { return Ok(()) };
         let ended = Now::read().moment;
         let pause = REPAIR_AGAIN.max(ended.since(now.moment).saturating_mul(REPAIR_SHARE));
         self.disk.compact_after = ended.after(pause);
@@ -193,14 +194,20 @@ impl Core {
         if !wanted || journal.is_broken() {
             return;
         }
-        let Err(fault) = self.journal.rewrite(|after| self.table.all_leases_after(after), now) else {
-            return;
-        };
+        let Self { journal, table, share, .. } = self;
+        let leases_after = |after| for_disk(table.all_leases_after(after), share.as_ref());
+        let Err(fault) = journal.rewrite(leases_after, now) else { return };
         let pause = if self.journal.is_broken() { REPAIR_AGAIN } else { COMPACT_AGAIN };
         self.disk.compact_after = now.moment.after(pause);
         if self.quiet.may_say("compaction", "") {
             warn!("{fault}");
         }
+    }
+
+    /// A new file with all that has to be kept.
+    fn write_whole(&mut self, now: Now) -> Result<(), JournalError> {
+        let Self { journal, table, share, .. } = self;
+        journal.compact(for_disk(table.all_leases(), share.as_ref()), now)
     }
 
     /// Notes that leases cannot be written, and says so.
@@ -236,7 +243,7 @@ impl Core {
         if !batch.writes.is_empty() {
             return self.commit(batch, now);
         }
-        match self.journal.compact(self.table.all_leases(), now) {
+        match self.write_whole(now) {
             Ok(()) => {
                 self.disk.fault = None;
                 info!("the lease file can be written again");

@@ -4,6 +4,7 @@
 //! The kernel tells when to look (rtnetlink(7)), and what is looked at is everything: so nothing is missed
 //! where its news were too many for the socket. A look a second is there for what it does not tell.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -100,8 +101,13 @@ impl Core {
                 Err(_) => {}
             }
         }
+        let without = match self.for_addresses(&self.config) {
+            Cow::Owned(config) => Some(config),
+            Cow::Borrowed(_) => None,
+        };
         if let Some(addresses) = &mut self.addresses {
-            troubles.extend(addresses.keep(&self.config, Now::read().moment));
+            let config = without.as_ref().unwrap_or(&self.config);
+            troubles.extend(addresses.keep(config, Now::read().moment));
         }
         self.see_troubles(troubles);
     }

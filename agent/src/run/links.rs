@@ -233,8 +233,13 @@ impl Links {
         }
     }
 
-    /// Sends replies, each on its link; how many went out.
-    pub fn send(&mut self, replies: &[Pending], counts: &mut Counts) -> usize {
+    /// Sends replies, each on its link; how many went out, and `each` of them.
+    pub fn send<'a>(
+        &mut self,
+        replies: &'a [Pending],
+        counts: &mut Counts,
+        mut each: impl FnMut(&'a Pending),
+    ) -> usize {
         let mut sent = 0_usize;
         for (at, served) in self.interfaces.iter_mut().enumerate() {
             let mine: Vec<&Pending> = replies.iter().filter(|pending| pending.link == at).collect();
@@ -246,6 +251,7 @@ impl Links {
                 Ok(outcome) => {
                     for pending in mine.iter().take(outcome.sent) {
                         counts.answered(pending.reply.kind);
+                        each(pending);
                     }
                     sent = sent.saturating_add(outcome.sent);
                     if outcome.sent < frames.len() {

@@ -11,6 +11,7 @@
 mod adopt;
 mod answers;
 mod batch;
+mod claims;
 pub mod cluster;
 pub mod core;
 mod disk;
@@ -53,6 +54,7 @@ use crate::kube::going::Going;
 use crate::lease::{Journal, Loaded, Table};
 use crate::privileges;
 
+use self::claims::Share;
 use self::core::Core;
 use self::links::Links;
 use self::loader::Loader;
@@ -121,9 +123,14 @@ async fn start(
     cluster: Option<cluster::Begun>,
 ) -> Result<Running> {
     // Before anything else is touched: whoever has the lease file is the agent of this name.
+    let has_leases = crate::lease::journal_path(&prepared.config.leases.dir, &prepared.config.name).exists();
     let mut leases = open_journal(&prepared.config)?;
+    let mut share = None;
+    let mut publishing = None;
     if let Some(begun) = &cluster {
         begun.rebuild_leases(&prepared.config, &mut leases)?;
+        let (beginning, rest) = begun.begin_claims(&prepared.config, has_leases)?;
+        (share, publishing) = (Some(beginning), Some(rest));
     }
     // From here on a signal does not end the agent half-way.
     let signals = Signals::catch()?;
@@ -145,13 +152,14 @@ async fn start(
     let stop = CancellationToken::new();
     let (configs, reloads) = mpsc::channel(RELOADS);
     let loader_status = loader.status();
-    let core = start_core((prepared, loader), leases, outlets.clone(), questions, reloads, stop.clone())?;
+    let begin = Begin { prepared, loader, leases, share, outlets: outlets.clone() };
+    let core = start_core(begin, questions, reloads, stop.clone())?;
     // What is late comes all the same.
     let _late = tokio::time::timeout(FIRST_WORD, loader::has_spoken(loader_status.clone())).await;
     let (conditions, going) = (Conditions::default(), Going::default());
     let mut tasks = JoinSet::new();
     tasks.spawn(loader::tell_when_given_up(loader_status, outlets.notices.clone()));
-    if let Some(begun) = cluster {
+    if let Some((begun, publishing)) = cluster.zip(publishing) {
         let wires = cluster::Wires {
             core: handle.clone(),
             ends,
@@ -159,8 +167,9 @@ async fn start(
             conditions: conditions.clone(),
             configs: configs.clone(),
             going: going.clone(),
+            notices: outlets.notices.clone(),
         };
-        begun.follow(&mut tasks, wires, &stop);
+        begun.follow(&mut tasks, publishing, wires, &stop);
     }
     let source = http::Source { handle, metrics: outlets.metrics, conditions };
     tasks.spawn(http::serve_unix(socket, http::private(source.clone()), stop.clone()));
@@ -212,11 +221,18 @@ fn give_up_privileges(options: &RunOptions) -> (Loader, io::Result<()>) {
     (loader, privileges::keep_for_agent(&files))
 }
 
+/// What the core begins with.
+struct Begin {
+    prepared: Prepared,
+    loader: Loader,
+    leases: (Journal, Loaded),
+    share: Option<claims::Beginning>,
+    outlets: Outlets,
+}
+
 /// The thread of the core, once it is ready to serve.
 fn start_core(
-    prepared: (Prepared, Loader),
-    leases: (Journal, Loaded),
-    outlets: Outlets,
+    begin: Begin,
     questions: mpsc::Receiver<control::Question>,
     reloads: mpsc::Receiver<Reload>,
     stop: CancellationToken,
@@ -227,7 +243,7 @@ fn start_core(
         let _stops = stop.clone().drop_guard();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            match take_and_build(prepared, leases, outlets) {
+            match take_and_build(begin) {
                 Ok(core) => {
                     let _ = ready.send(Ok(()));
                     let ended = core.run(questions, reloads, stop).await;
@@ -248,13 +264,9 @@ fn start_core(
 }
 
 /// The core, on interfaces that have the addresses it answers from.
-fn take_and_build(
-    (prepared, loader): (Prepared, Loader),
-    leases: (Journal, Loaded),
-    outlets: Outlets,
-) -> Result<Core> {
-    let addresses = OwnAddresses::take(&prepared.config)?;
-    match build_core(prepared, leases, outlets, loader) {
+fn take_and_build(begin: Begin) -> Result<Core> {
+    let addresses = OwnAddresses::take(&begin.prepared.config)?;
+    match build_core(begin) {
         Ok(mut core) => {
             core.addresses = Some(addresses);
             Ok(core)
@@ -276,15 +288,12 @@ fn open_journal(config: &Config) -> Result<(Journal, Loaded)> {
 }
 
 /// The core, serving.
-fn build_core(
-    prepared: Prepared,
-    (journal, mut loaded): (Journal, Loaded),
-    outlets: Outlets,
-    loader: Loader,
-) -> Result<Core> {
+fn build_core(begin: Begin) -> Result<Core> {
+    let Begin { prepared, loader, leases: (journal, mut loaded), share, outlets } = begin;
     let Prepared { config, places } = prepared;
     let fault = loaded.fault.take();
     let mut table = Table::load(&config, loaded);
+    let share = share.map(|beginning| Share::begin(beginning, &config, &places, &table, Now::read()));
     if outlets.leases.is_some() {
         table.note_changes();
     }
@@ -302,7 +311,8 @@ fn build_core(
         releases: release::Releases::default(),
         more: false,
         disk: disk::Disk::default(),
-        syncer: sync::Syncer::start().ok(),
+        // A share's answers leave before the next are decided.
+        syncer: share.is_none().then(sync::Syncer::start).and_then(Result::ok),
         under_way: None,
         news: follow::News::new()?,
         seen: follow::Seen::default(),
@@ -310,6 +320,7 @@ fn build_core(
         events: Vec::new(),
         quiet: quiet::Quiet::default(),
         addresses: None,
+        share,
         config,
     };
     if let Some(fault) = fault {

@@ -22,6 +22,10 @@ pub struct Outlets {
 impl Core {
     /// Tells whoever shows leases elsewhere which ones changed, once they are carried out.
     pub(super) fn tell_changes(&mut self) {
+        // Who answers shows what there is.
+        if self.share.as_ref().is_some_and(|share| !share.answers()) {
+            return;
+        }
         if let Some(feed) = &self.outlets.leases {
             feed.tell(self.table.take_changes());
         }

@@ -6,9 +6,11 @@ use std::net::Ipv4Addr;
 use tracing::warn;
 
 use crate::clock::{Moment, Now};
+use crate::engine::permit::Turn;
 use crate::engine::probes::Probed;
 
 use super::batch::Batch;
+use super::claims;
 use super::core::Core;
 
 impl Core {
@@ -16,7 +18,9 @@ impl Core {
     pub(super) fn look_at_probes(&mut self) {
         let now = Now::read();
         let mut batch = Batch::default();
-        for probed in self.engine.probed(&mut self.table, now.moment) {
+        let permit = self.share.as_ref().map(|share| share.permit(now.moment));
+        let turn = Turn { now: now.moment, permits: claims::permits(permit.as_ref()) };
+        for probed in self.engine.probed(&mut self.table, turn) {
             self.take_on_probed(&mut batch, probed, now.moment);
         }
         self.commit(batch, now);

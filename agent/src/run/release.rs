@@ -192,6 +192,9 @@ impl Core {
         // Who declined an address is not to get it back before others.
         let is_nobodys = keeps || lease.state == State::Declined;
         let into = if is_nobodys { Ending::LetGo } else { Ending::Released };
+        if let Some(share) = &mut self.share {
+            share.gives_up(lease.ip, now.moment);
+        }
         if self.take_back_now(TakeBack { ip: lease.ip, key, into, seen }, now) {
             let network = self.network_name(lease.ip).unwrap_or_default().to_owned();
             return Ok(Released { ip: lease.ip, mac: Mac(lease.mac), network });

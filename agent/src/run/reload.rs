@@ -130,6 +130,9 @@ impl Core {
         config.http = self.config.http;
         config.log = self.config.log;
         self.config = config;
+        if let Some(share) = &mut self.share {
+            share.reconfigured(&self.config, &places, Now::read().moment);
+        }
         Ok(())
     }
 
@@ -144,8 +147,9 @@ impl Core {
         }
     }
 
-    fn change_addresses(&mut self, config: &Config) -> Result<()> {
-        self.addresses.as_mut().map_or(Ok(()), |addresses| addresses.change(config))
+    pub(super) fn change_addresses(&mut self, config: &Config) -> Result<()> {
+        let config = self.for_addresses(config);
+        self.addresses.as_mut().map_or(Ok(()), |addresses| addresses.change(&config))
     }
 
     /// Links for interfaces that have none yet.

@@ -95,7 +95,9 @@ impl Core {
     /// Takes back what is due and what was given back; a part of it, if it is much.
     pub(super) fn take_back(&mut self, now: Now) {
         for due in self.engine.due(&mut self.table, now.moment) {
-            self.leaving.addresses.entry(due.ip).or_insert(due);
+            if !self.prolong_peers(due.ip, now.moment) {
+                self.leaving.addresses.entry(due.ip).or_insert(due);
+            }
         }
         let leaving = self.leaving.take();
         let refused = self.free(leaving, now);
@@ -119,12 +121,18 @@ impl Core {
         let Asked { silent, suspended, refused } = self.suspend_all(leaving);
         self.catch_up(now);
         let mut freed = HashMap::new();
+        let mut ends = HashMap::new();
         for take_back in silent {
-            let before = self.table.get(take_back.ip).map(|lease| lease.mac);
+            let lease = self.table.get(take_back.ip);
+            let before = lease.map(|lease| lease.mac);
+            let client = lease.and_then(|lease| self.table.client_of(lease));
             if !self.engine.taken_back(&mut self.table, take_back, now.moment) {
                 continue;
             }
             freed.insert(take_back.ip, now.moment);
+            if self.share_ended(take_back.ip, client.as_ref(), now.moment) {
+                ends.insert(take_back.ip, now.moment);
+            }
             // What was never given is not given back.
             let was_given = !matches!(self.disk.unsaid(take_back.ip), Some(Note::Allocated(_)));
             if let Some(mac) = before.filter(|_| was_given) {
@@ -134,8 +142,21 @@ impl Core {
         }
         self.remove_entries(&freed, &suspended);
         // A crash before this only keeps the addresses back for longer.
-        self.write(&freed, now);
+        self.write(&ends, now);
         refused
+    }
+
+    /// Has the kernel let go of these addresses, without an end to their leases; those that it has, and all
+    /// that it did before is known.
+    pub(super) fn silence(&mut self, addresses: Vec<TakeBack>, now: Now) -> Vec<Ipv4Addr> {
+        if addresses.is_empty() {
+            return Vec::new();
+        }
+        let Asked { silent, suspended, .. } = self.suspend_all(addresses);
+        self.catch_up(now);
+        let all = silent.iter().map(|take_back| (take_back.ip, now.moment)).collect();
+        self.remove_entries(&all, &suspended);
+        silent.into_iter().map(|take_back| take_back.ip).collect()
     }
 
     /// Takes over all that the kernel did before now.

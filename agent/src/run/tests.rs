@@ -36,7 +36,8 @@ async fn while_running(
 ) {
     let prepared = prepare_config(without_networks(folder)).map_err(|problems| problems.to_string()).unwrap();
     let leases = open_journal(&prepared.config).unwrap();
-    let core = build_core(prepared, leases, outlets, Loader::default()).unwrap();
+    let begin = Begin { prepared, loader: Loader::default(), leases, share: None, outlets };
+    let core = build_core(begin).unwrap();
     let (handle, questions) = control::channel();
     let (configs, reloads) = mpsc::channel(RELOADS);
     let stop = CancellationToken::new();

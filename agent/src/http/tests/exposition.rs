@@ -92,6 +92,7 @@ async fn every_promised_metric_is_there_with_a_help_and_no_other() {
             "xdhcpd_ignored_total",
             "xdhcpd_journal_sync_seconds",
             "xdhcpd_journal_writable",
+            "xdhcpd_leader",
             "xdhcpd_leases",
             "xdhcpd_loader_restarts_total",
             "xdhcpd_loader_state",

@@ -71,7 +71,7 @@ pub const HEARD: usize = 256;
 pub struct Ask {
     /// What is on disk before any of the requests is sent.
     pub copies: Copies,
-    /// Not empty.
+    /// None: the copies are to be saved, and that is all.
     pub requests: Vec<Request>,
 }
 

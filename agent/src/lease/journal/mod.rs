@@ -34,6 +34,7 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Borrow;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -83,6 +84,8 @@ const COMPACT_FROM: u64 = 1 << 20;
 const COMPACT_FACTOR: u64 = 4;
 /// Bytes of an entry, about.
 const ENTRY: usize = 448;
+/// No leases.
+const NONE: &[Lease] = &[];
 /// Names for damaged parts that are tried.
 const MAX_KEPT: u32 = 1_000;
 
@@ -131,7 +134,7 @@ impl<D: Disk> Journal<D> {
         };
         let bytes = journal.disk.read(&journal.path).map_err(|source| journal.cannot_open(source))?;
         let Some(bytes) = bytes else {
-            journal.compact(&[], now)?;
+            journal.compact(NONE, now)?;
             return Ok((journal, Loaded::default()));
         };
         // What was read may be in memory only (the last agent died between write and sync).
@@ -245,7 +248,7 @@ impl<D: Disk> Journal<D> {
     ///
     /// `leases_after` gives the leases of higher addresses, in their order, as they are now
     /// ([`super::Table::all_leases_after`]).
-    pub fn rewrite<'a, I: IntoIterator<Item = &'a Lease>>(
+    pub fn rewrite<I: IntoIterator<Item: Borrow<Lease>>>(
         &mut self,
         leases_after: impl FnOnce(Option<Ipv4Addr>) -> I,
         now: Now,
@@ -274,9 +277,9 @@ impl<D: Disk> Journal<D> {
 
     /// Writes a new file from all leases of the table ([`super::Table::all_leases`]) and puts it
     /// in place of the old one. On an error the old one is as it was.
-    pub fn compact<'a>(
+    pub fn compact(
         &mut self,
-        leases: impl IntoIterator<Item = &'a Lease>,
+        leases: impl IntoIterator<Item: Borrow<Lease>>,
         now: Now,
     ) -> Result<(), JournalError> {
         self.rewrite = None;

@@ -5,6 +5,7 @@
 //! whichever comes first, the later one says what holds. Nothing of it counts before it has the old
 //! file's name, and all of it is on disk by then.
 
+use std::borrow::Borrow;
 use std::io;
 use std::net::Ipv4Addr;
 
@@ -44,9 +45,9 @@ impl<F: DiskFile> Rewrite<F> {
     }
 
     /// Writes the next leases down to the disk, about so many bytes; whether these were all.
-    pub(super) fn write_part<'a>(
+    pub(super) fn write_part(
         &mut self,
-        leases: impl IntoIterator<Item = &'a Lease>,
+        leases: impl IntoIterator<Item: Borrow<Lease>>,
         part: usize,
         now: Now,
         boot: Option<&BootId>,
@@ -55,6 +56,7 @@ impl<F: DiskFile> Rewrite<F> {
         let mut leases = leases.into_iter();
         let is_last = loop {
             let Some(lease) = leases.next() else { break true };
+            let lease = lease.borrow();
             format::entry(&mut text, lease, format::horizon(lease, lease.durable_until), now, boot);
             self.after = Some(lease.ip);
             if text.len() >= part {
