@@ -1,14 +1,17 @@
 //! One look at one agent: what there is, what follows, doing it, and saying how it is. Thin.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::ApiResource;
-use kube::{Api, Resource as _, ResourceExt as _};
+use kube::{Api, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -17,6 +20,7 @@ use super::parts::{AGENT_LABEL, Kind, Part, Settings, parts};
 use super::plan::{Act, Found, Hindrance, is_ours, plan};
 use super::status::{self, Outcome, Progress};
 use super::{check, ports};
+use crate::kube::claims::guards;
 use crate::kube::client::{Kubernetes, RequestError, ask};
 use crate::kube::events::Reason;
 use crate::kube::objects::{ClusterAgent, ClusterAgentStatus};
@@ -33,6 +37,8 @@ pub enum Looked {
     Refused,
     /// It did not work; nothing may tell when it would.
     Failed,
+    /// It is gone, and its agents have not ended; nothing may tell when they have.
+    Waiting,
 }
 
 /// Keeps agents as they shall be.
@@ -50,7 +56,7 @@ impl Keeper {
         // As it is: one that an older definition let through may not be what our type takes.
         let resource = ApiResource::erase::<ClusterAgent>(&());
         let agents: Api<DynamicObject> = Api::all_with(self.kubernetes.client.clone(), &resource);
-        let Some(object) = ask(agents.get_opt(name)).await? else { return Ok(Looked::Done) };
+        let Some(object) = ask(agents.get_opt(name)).await? else { return self.bury(name).await };
         if object.metadata.deletion_timestamp.is_some() {
             // Its parts go with it.
             return Ok(Looked::Done);
@@ -71,6 +77,34 @@ impl Keeper {
                 Looked::Failed
             }
         })
+    }
+
+    /// The object is gone: once nothing of it runs, nobody relies on what its agents have published.
+    ///
+    /// One that was made again under its name takes that over as it is. Looks at one name do not overlap, so
+    /// that nobody makes its agents meanwhile.
+    async fn bury(&self, name: &str) -> Result<Looked, RequestError> {
+        if self.runs::<DaemonSet>(name).await?
+            || self.runs::<Deployment>(name).await?
+            || self.runs::<Pod>(name).await?
+        {
+            return Ok(Looked::Waiting);
+        }
+        let released = guards::release(&self.kubernetes.client, name).await?;
+        if released > 0 {
+            info!(agent = name, "its last agent has ended: {released} objects that they published may go");
+        }
+        Ok(Looked::Done)
+    }
+
+    /// Whether anything of this kind is there that runs an agent of this name, or may.
+    async fn runs<K>(&self, agent: &str) -> Result<bool, RequestError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    {
+        let api: Api<K> = Api::namespaced(self.kubernetes.client.clone(), &self.settings.namespace);
+        let its = ListParams::default().labels(&format!("{AGENT_LABEL}={agent}")).limit(1);
+        Ok(!ask(api.list_metadata(&its)).await?.items.is_empty())
     }
 
     /// Brings about what shall be, as far as it can be now.

@@ -38,9 +38,10 @@ impl Metrics {
 
     /// All of them, in the OpenMetrics text format.
     pub fn render(&self) -> Result<String, fmt::Error> {
-        for looked in [Some(Looked::Done), Some(Looked::Refused), Some(Looked::Failed), None] {
+        for looked in [Looked::Done, Looked::Refused, Looked::Failed, Looked::Waiting].map(Some) {
             drop(self.looks.get_or_create(&label(looked)));
         }
+        drop(self.looks.get_or_create(&label(None)));
         let mut registry = Registry::default();
         registry.register(
             "xdhcpd_leader",
@@ -71,6 +72,7 @@ const fn label(looked: Option<Looked>) -> Label {
         Some(Looked::Done) => "done",
         Some(Looked::Refused) => "refused",
         Some(Looked::Failed) => "failed",
+        Some(Looked::Waiting) => "waiting",
         None => "unanswered",
     };
     [("result", result)]

@@ -18,7 +18,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use super::parts::AGENT_LABEL;
-use crate::kube::objects::ClusterAgent;
+use crate::kube::objects::{AgentTerm, ClusterAgent};
 
 /// Each watch is begun anew after so many seconds, from where it was: one whose connection died without a
 /// word is missed no longer than that.
@@ -44,8 +44,8 @@ pub enum Heard {
 /// All watches.
 pub type Watches = SelectAll<BoxStream<'static, Heard>>;
 
-/// How many there are: one of agents, one of each kind of part.
-pub const WATCHES: usize = 7;
+/// How many there are: one of agents, one of each kind of part, one of what agents publish.
+pub const WATCHES: usize = 8;
 
 /// Begins them.
 pub fn watches(client: &Client, namespace: &str) -> Watches {
@@ -56,6 +56,8 @@ pub fn watches(client: &Client, namespace: &str) -> Watches {
             watcher::Config::default(),
         )),
         parts(events(Api::<PartialObjectMeta<ClusterRoleBinding>>::all(client.clone()), ours())),
+        // What is left of agents that are gone; their blocks, which change often, go before these.
+        parts(events(Api::<PartialObjectMeta<AgentTerm>>::all(client.clone()), watcher::Config::default())),
         parts_in::<RoleBinding>(here(client)),
         parts_in::<ServiceAccount>(here(client)),
         parts_in::<PersistentVolumeClaim>(here(client)),

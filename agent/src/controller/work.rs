@@ -34,6 +34,8 @@ pub struct Work {
     conditions: Conditions,
     /// All agents there are.
     agents: BTreeSet<String>,
+    /// Others, of which something may be left: until a look has found that nothing is.
+    left: BTreeSet<String>,
     queue: Queue,
     /// Watches that have not told yet what there is.
     silent: usize,
@@ -58,6 +60,7 @@ impl Work {
             metrics,
             conditions,
             agents: BTreeSet::new(),
+            left: BTreeSet::new(),
             queue: Queue::default(),
             silent: WATCHES,
             broken: false,
@@ -123,7 +126,7 @@ impl Work {
     }
 
     fn look_at_all(&mut self) {
-        for name in &self.agents {
+        for name in self.agents.union(&self.left) {
             self.queue.add(name.clone());
         }
     }
@@ -143,14 +146,23 @@ impl Work {
                 self.agents.insert(name.clone());
                 self.queue.add(name);
             }
-            // Its parts may be heard of for a while.
-            Heard::Gone(name) => drop(self.agents.remove(&name)),
+            Heard::Gone(name) => {
+                self.agents.remove(&name);
+                self.left.insert(name.clone());
+                self.queue.add(name);
+            }
             Heard::Agents(all) => {
-                self.agents = all;
+                let gone = std::mem::replace(&mut self.agents, all);
+                self.left.extend(gone.difference(&self.agents).cloned());
                 self.look_at_all();
                 self.listed();
             }
-            Heard::Part(name) => self.queue.add(name),
+            Heard::Part(name) => {
+                if !self.agents.contains(&name) {
+                    self.left.insert(name.clone());
+                }
+                self.queue.add(name);
+            }
             Heard::Parts => self.listed(),
             Heard::Broken(_) => {}
         }
@@ -167,8 +179,11 @@ impl Work {
 
     fn looked(&mut self, name: &str, looked: Result<Looked, RequestError>) {
         match &looked {
-            Ok(Looked::Done | Looked::Refused) => self.queue.done(name),
-            Ok(Looked::Failed) => self.queue.failed(name, Instant::now()),
+            Ok(Looked::Done | Looked::Refused) => {
+                self.left.remove(name);
+                self.queue.done(name);
+            }
+            Ok(Looked::Failed | Looked::Waiting) => self.queue.failed(name, Instant::now()),
             Err(error) => {
                 warn!(agent = name, "{error}");
                 self.queue.failed(name, Instant::now());

@@ -3,11 +3,13 @@
 //! - [`workload`]: what it makes of a ClusterAgent, and keeps as it shall be
 //! - [`refusals`]: what it does not make, and how it says so
 //! - [`cluster`]: with Kubernetes' own controllers: claims, another kind of workload, removal
+//! - [`guards`]: what agents have published, when they are gone
 //! - [`leader`]: several of it
 //!
 //! ClusterAgents have no namespace, so a cluster has one controller: most tests share both.
 
 mod cluster;
+mod guards;
 mod leader;
 mod refusals;
 mod workload;
