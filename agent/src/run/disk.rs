@@ -12,10 +12,10 @@ use tracing::{error, info, warn};
 
 use crate::clock::{Moment, Now};
 use crate::engine::Note;
-use crate::lease::{JournalError, State, Written};
+use crate::lease::{JournalError, Lease, State, Written};
 
 use super::batch::Batch;
-use super::claims::for_disk;
+use super::claims::{for_disk, may_be_written};
 use super::core::Core;
 use super::sync::{self, Syncer};
 
@@ -225,8 +225,10 @@ impl Core {
         }
         let behind: Vec<_> = self.disk.behind.iter().take(TRIED_AT_ONCE).map(|(ip, t)| (*ip, *t)).collect();
         let mut batch = Batch::default();
+        let may_be_written = |lease: &&Lease| may_be_written(lease, self.share.as_ref());
         for (ip, until) in behind {
-            let Some(lease) = self.table.get(ip) else {
+            // An end that is held back is written when nothing is held of it any more.
+            let Some(lease) = self.table.get(ip).filter(may_be_written) else {
                 self.disk.behind.remove(&ip);
                 continue;
             };
@@ -237,7 +239,7 @@ impl Core {
         }
         if batch.writes.is_empty() {
             // Any lease says whether the disk works; without one there is only the file itself.
-            let any = self.table.leases_after(None, None).next();
+            let any = self.table.leases_after(None, None).find(may_be_written);
             batch.writes.extend(any.map(|lease| (lease.ip, lease.durable_until)));
         }
         if !batch.writes.is_empty() {

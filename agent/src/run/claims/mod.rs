@@ -348,13 +348,23 @@ pub(super) fn for_disk<'a>(
 ) -> impl Iterator<Item = Cow<'a, Lease>> {
     let ours = leases.filter(|lease| lease.answered_by != AnsweredBy::Peer);
     ours.map(move |lease| {
-        let has_ended = matches!(lease.state, State::Released | State::Expired);
-        if has_ended && share.is_some_and(|share| share.is_held(lease.ip)) {
+        if is_held_back(lease, share) {
             Cow::Owned(Lease { state: State::Bound, ..lease.clone() })
         } else {
             Cow::Borrowed(lease)
         }
     })
+}
+
+/// Whether a lease may be written to the file as the table has it.
+pub(super) fn may_be_written(lease: &Lease, share: Option<&Share>) -> bool {
+    lease.answered_by != AnsweredBy::Peer && !is_held_back(lease, share)
+}
+
+/// Whether a lease has ended, and its end is not to be on disk yet.
+fn is_held_back(lease: &Lease, share: Option<&Share>) -> bool {
+    let has_ended = matches!(lease.state, State::Released | State::Expired);
+    has_ended && share.is_some_and(|share| share.is_held(lease.ip))
 }
 
 /// Whom to ask what may be promised: an agent with a share, or one on its own.
