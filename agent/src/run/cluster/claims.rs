@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -33,6 +35,19 @@ pub struct Publishing {
     offset: Offset,
     word: watch::Sender<Word>,
     shows: watch::Sender<bool>,
+    /// The ClusterAgent; none: it has not been read.
+    owner: Option<OwnerReference>,
+}
+
+/// The object as the owner of what goes with it.
+fn owner_of(object: &ObjectReference) -> Option<OwnerReference> {
+    Some(OwnerReference {
+        api_version: object.api_version.clone()?,
+        kind: object.kind.clone()?,
+        name: object.name.clone()?,
+        uid: object.uid.clone()?,
+        ..OwnerReference::default()
+    })
 }
 
 impl Begun {
@@ -50,7 +65,8 @@ impl Begun {
         let me = Arc::clone(&saved.me);
         let beginning = Beginning { me: saved.me, copies: saved.copies, offset, ours, word };
         let shows = watch::channel(sender.borrow().is_ours()).0;
-        Ok((beginning, Publishing { me, store, theirs, offset, word: sender, shows }))
+        let owner = self.read_from.as_ref().and_then(owner_of);
+        Ok((beginning, Publishing { me, store, theirs, offset, word: sender, shows, owner }))
     }
 }
 
@@ -68,7 +84,7 @@ impl Publishing {
         (conditions, notices): (Conditions, Notices),
         stop: &CancellationToken,
     ) {
-        let Self { me, store, theirs, offset, word, shows } = self;
+        let Self { me, store, theirs, offset, word, shows, owner } = self;
         let mut heard = word.subscribe();
         let node = rustix::system::uname().nodename().to_str().ok().map(str::to_owned);
         let session = claims::Session {
@@ -87,7 +103,7 @@ impl Publishing {
             namespace: kubernetes.client.default_namespace().to_owned(),
             name: format!("agent-{}", kubernetes.agent),
             me: me.to_string(),
-            owner: None,
+            owner,
             lease: LEASE,
         };
         let (election, leads) = election::stand(kubernetes, candidacy.clone(), stop.clone());
