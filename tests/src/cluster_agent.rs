@@ -101,20 +101,30 @@ impl ClusterAgent {
         Ok(agent)
     }
 
+    /// Starts it with a lease file that is there already, and waits until it is ready.
+    pub fn start_from(cluster: &Cluster, namespace: &NetNs, name: &str, leases: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join(format!("{name}-dhcpd.leases")), leases)?;
+        let mut agent = Self::spawn_in(folder, cluster, namespace, name, &[], false)?;
+        agent.wait_until_ready()?;
+        Ok(agent)
+    }
+
     /// Starts it without waiting.
     pub fn spawn(cluster: &Cluster, namespace: &NetNs, name: &str, arguments: &[&str]) -> Result<Self> {
-        Self::spawn_on(cluster, namespace, name, arguments, false)
+        Self::spawn_in(tempfile::tempdir()?, cluster, namespace, name, arguments, false)
     }
 
     /// Starts a further agent of a ClusterAgent as on another node: it shares neither pins nor socket with
     /// the first, and both go with its process. What it is asked is asked over HTTP.
     pub fn start_apart(cluster: &Cluster, namespace: &NetNs, name: &str) -> Result<Self> {
-        let mut agent = Self::spawn_on(cluster, namespace, name, &[], true)?;
+        let mut agent = Self::spawn_in(tempfile::tempdir()?, cluster, namespace, name, &[], true)?;
         agent.wait_until_ready()?;
         Ok(agent)
     }
 
-    fn spawn_on(
+    fn spawn_in(
+        folder: tempfile::TempDir,
         cluster: &Cluster,
         namespace: &NetNs,
         name: &str,
@@ -122,7 +132,6 @@ impl ClusterAgent {
         apart: bool,
     ) -> Result<Self> {
         let kubeconfig = kubeconfig(cluster)?;
-        let folder = tempfile::tempdir()?;
         let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
         let child = run(namespace, folder.path(), &kubeconfig, name, &arguments, apart)?;
         Ok(Self { agent: Agent::inside(name, namespace), child, folder, kubeconfig, arguments, apart })

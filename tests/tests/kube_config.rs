@@ -187,7 +187,7 @@ fn a_secret_that_cannot_be_used_is_refused_until_it_can() -> Result<()> {
 fn a_hosts_address_is_kept_from_clients_while_its_endpoint_is_there() -> Result<()> {
     let Some(scene) = Scene::with_address("10.77.0.2/24")? else { return Ok(()) };
     let manifest = manifest(&scene.name, "s0", &PLAIN).replace("10.9.0.", "10.77.0.");
-    let agent = scene.start(&manifest)?;
+    let agent = scene.start(&manifest.replace("10.77.0.199", "10.77.0.101"))?;
     scene.cluster.apply(&host(&agent_name(), &scene.name, "10.77.1.100"))?;
     wait_for_status(&scene.cluster, &scene.name, "10.77.1.100", "shown", |it| !it["status"].is_null())?;
     assert_eq!(changes(&agent), 0, "it is in no subnet of the agent's");
