@@ -93,7 +93,8 @@ fn gate(facts: &Facts, lease: &Lease, terms: &Template, server: &Server, now: u6
     if lease.state == LeaseState::SUSPENDED {
         return pass(Counter::Suspended);
     }
-    if lease.generation != server.generation || terms.generation != server.generation {
+    let is_its = lease.mac == facts.mac || lease.mac == [0; 6];
+    if !is_its || lease.generation != server.generation || terms.generation != server.generation {
         return pass(Counter::Stale);
     }
     if now >= lease.expires {

@@ -68,8 +68,9 @@ pub struct Lease {
     pub state: u8,
     /// [`LeaseFlags`].
     pub flags: u8,
-    /// Always zero.
-    pub zero: [u8; 6],
+    /// chaddr of the client whose entry this is; zero: not said. The memory of an entry that was removed may
+    /// hold another client's while a run of the program that found it goes on.
+    pub mac: [u8; 6],
 }
 
 /// What a lease's entry is good for.

@@ -12,7 +12,7 @@ use crate::maps::{LEASES, Request, Scratch, TEMPLATES};
 use crate::outcome::Outcome;
 use crate::packet::Packet;
 use crate::resize::{Resized, resize, undo};
-use crate::{clock, events};
+use crate::{clock, events, words};
 
 /// Makes all ready for the reply to a request, or says why there is none.
 #[inline(always)]
@@ -60,7 +60,8 @@ fn reply(
     // SAFETY: as in `answer`; what matters of it is checked again under the lock.
     let lease = unsafe { &*entry };
     let (ip, generation) = (lease.ip, lease.generation);
-    let renewal = Renewal { ip, generation, expires: answer.expires, began: request.began() };
+    let mac = words::of_chaddr(request.header.chaddr);
+    let renewal = Renewal { ip, generation, mac, expires: answer.expires, began: request.began() };
     let plan = match plan.note(packet, request, answer, ip, lease.template) {
         Ok(plan) => plan,
         Err(reason) => return Outcome::left_to_agent(reason),
@@ -124,6 +125,7 @@ fn put_back(ctx: &XdpContext, resized: Resized) -> Outcome {
 struct Renewal {
     ip: [u8; 4],
     generation: u32,
+    mac: u64,
     /// What the client is promised.
     expires: u64,
     began: u64,
@@ -152,8 +154,7 @@ impl Renewal {
         // map's BTF; words are read and written as they are in memory, neither earlier nor later.
         unsafe {
             bpf_spin_lock(entry.cast());
-            let holds = self.is_of(entry)
-                && (&raw const (*entry).state).read_volatile() != LeaseState::SUSPENDED
+            let holds = self.state(entry) != LeaseState::SUSPENDED
                 && (&raw const (*entry).horizon).read_volatile() >= told;
             if holds {
                 // Another CPU may have answered the same client a moment later.
@@ -174,26 +175,39 @@ impl Renewal {
         // SAFETY: as in `apply`.
         unsafe {
             bpf_spin_lock(entry.cast());
-            let holds = self.is_of(entry)
-                && (&raw const (*entry).state).read_volatile() == LeaseState::BOUND
+            let holds = self.state(entry) == LeaseState::BOUND
                 && (&raw const (*entry).expires).read_volatile() >= self.expires;
             bpf_spin_unlock(entry.cast());
             holds
         }
     }
 
-    /// Whether the entry is the client's, as it was read.
+    /// The entry's state, if it is still the client's and as it was read; suspended if it is not. State and client
+    /// are one word: no lock is held where an entry is made in the memory of one that was removed.
     ///
     /// # Safety
     ///
     /// As in `apply`, under the lock.
     #[inline(always)]
-    unsafe fn is_of(&self, entry: *mut Lease) -> bool {
-        // SAFETY: the caller's.
-        unsafe {
-            (&raw const (*entry).ip).cast::<u32>().read_volatile() == u32::from_ne_bytes(self.ip)
-                && (&raw const (*entry).generation).read_volatile() == self.generation
+    unsafe fn state(&self, entry: *mut Lease) -> u8 {
+        const {
+            let at = core::mem::offset_of!(Lease, state);
+            assert!(at.is_multiple_of(8), "a word begins with the state");
+            assert!(core::mem::offset_of!(Lease, mac) == at.wrapping_add(2), "and ends with the MAC");
         }
+        // SAFETY: the caller's.
+        let (ip, generation, word) = unsafe {
+            (
+                (&raw const (*entry).ip).cast::<u32>().read_volatile(),
+                (&raw const (*entry).generation).read_volatile(),
+                (&raw const (*entry).state).cast::<u64>().read_volatile(),
+            )
+        };
+        let client = word >> 16;
+        let holds = (client == self.mac || client == 0)
+            && ip == u32::from_ne_bytes(self.ip)
+            && generation == self.generation;
+        if holds { word as u8 } else { LeaseState::SUSPENDED }
     }
 }
 

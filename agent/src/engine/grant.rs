@@ -171,6 +171,7 @@ impl Engine {
             relay: if request.facts.is_relayed() { request.facts.source } else { NONE },
             state: if grant.lease.state == State::Bound { LeaseState::BOUND } else { LeaseState::OFFERED },
             flags: if by_client_id { LeaseFlags::BY_CLIENT_ID } else { 0 },
+            mac: request.facts.mac,
             ..maps::Lease::default()
         }
     }
