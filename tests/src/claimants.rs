@@ -11,7 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use xdhcpd::claims::{AgentId, At, Block, BlockId, Bounds, Claims, Clock, Held, Pool, Request, Slot, Wants};
+use xdhcpd::claims::{
+    AgentId, At, Block, BlockId, Bounds, Claims, Clock, Held, Pool, Request, Slot, Span, Wants,
+};
 use xdhcpd::conditions::Conditions;
 use xdhcpd::kube::claims::{Ask, Heard, Ours, Saved, Session, Store, Watch, queues, run};
 use xdhcpd::kube::client::Kubernetes;
@@ -234,13 +236,19 @@ fn read_clock(ahead: Duration) -> At {
     At(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Leases of the one network are that long.
+pub fn network(longest: Span) -> BTreeMap<Ipv4Addr, (Ipv4Addr, Span)> {
+    BTreeMap::from([(Ipv4Addr::new(10, 9, 0, 0), (Ipv4Addr::new(10, 9, 0, 255), longest))])
+}
+
 /// What all of them want.
 pub fn wants() -> Wants {
     let ranges = vec![Ipv4Addr::new(10, 9, 0, 100)..=Ipv4Addr::new(10, 9, 0, 199)];
     Wants {
         pools: vec![Pool { ranges, ahead: AHEAD }],
         reserved: BTreeMap::new(),
-        longest: 600_000,
+        longest: network(600_000),
+        unpublished: Wants::UNPUBLISHED,
         read_again: 100,
         term: 600_000,
         ..Wants::default()

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use xdhcpd::claims::{At, Clock, Slot, Wants};
+use xdhcpd::claims::{At, Clock, FOREVER, Slot, Span, Wants};
 use xdhcpd::kube::claims::guards;
 use xdhcpd::kube::client::Kubernetes;
-use xdhcpd_tests::claimants::{AGREED, AHEAD, Claimant, Place, client, until, wants};
+use xdhcpd_tests::claimants::{AGREED, AHEAD, Claimant, Place, block_id, client, network, until, wants};
 use xdhcpd_tests::cluster_agent::{self, agent_name, kubeconfig, manifest};
 use xdhcpd_tests::kube::{self, Cluster};
 use xdhcpd_tests::netns::{self, NetNs};
@@ -148,14 +148,28 @@ fn three_agents_claim_bind_mark_and_free_with_exactly_the_rights_they_have() -> 
     until("the first client's address to be nobody's", &mut all, |all| {
         Ok(all.iter().all(|one| !bound_to(one, ip, 1)))
     })?;
-    // A term that says more is written before more is promised.
-    let longer = Wants { longest: 700_000, ..wants() };
+    // A term that says more is written before more is promised; a lease without an end is one client's alone.
+    let bootp = Ipv4Addr::new(10, 9, 0, 7);
+    let longer = Wants {
+        longest: network(700_000),
+        reserved: BTreeMap::from([(bootp, client(9))]),
+        without_end: BTreeSet::from([bootp]),
+        ..wants()
+    };
     for one in &mut all {
         one.claims.want(longer.clone());
     }
     until("every term to say so", &mut all, |_| {
         let terms = cluster.list_json("agentterms")?;
         Ok(terms.len() == 3 && terms.iter().all(|term| term["spec"]["longest"] == "11m40s"))
+    })?;
+    let longest = |one: &Claimant| -> BTreeSet<(bool, Span)> {
+        let slots = one.claims.copies().blocks.get(&block_id()).map(|known| known.copy.slots.clone());
+        let bound = slots.into_iter().flatten().filter_map(|(ip, slot)| Some((ip, slot.binding()?.longest)));
+        bound.map(|(ip, longest)| (ip == bootp, longest)).collect()
+    };
+    until("every binding to say so", &mut all, |all| {
+        Ok(all.iter().all(|one| longest(one) == BTreeSet::from([(false, 700_000), (true, FOREVER)])))
     })?;
     assert_eq!(used(&log)?, allowed()?);
     Ok(())

@@ -106,7 +106,9 @@
 //!
 //! - Terms: [`Wants::LEADING`] for who answers, so that a day without API server stops nobody, [`Wants::STANDING_BY`]
 //!   for who does not: it needs the API server to begin anyway.
-//! - Leases from claims: [`LONGEST_UNPUBLISHED`].
+//! - Leases from claims: [`Wants::UNPUBLISHED`]. One without an end is a binding's alone, and a binding is as long
+//!   as its own network's leases ([`Wants::longest`]): it costs its own address and no other. That one is given up
+//!   by the client's or the operator's word alone, once an agent that may have promised it is away for good.
 //! - Who stands by takes no client for gone ([`Wants::hears_since`]): it hears none. Addresses that clients keep
 //!   ([`Wants::kept`]) are given up by the client's or the operator's word alone.
 //! - [`Bounds::DEFAULT`] has the why of its own.
@@ -128,7 +130,7 @@ mod wants;
 
 pub use clock::{Clock, judge};
 pub use held::Held;
-pub use plan::{LONGEST_UNPUBLISHED, Request};
+pub use plan::Request;
 pub use published::{AgentId, Binding, Block, BlockId, Mark, Slot, Term};
 pub use state::{Allowance, Claims, Copies, Granted, Known};
 pub use times::{At, Bounds, FOREVER, Span};

@@ -14,11 +14,6 @@ use super::rules::Rule;
 use super::state::{Claims, Ended, Granted, Known};
 use super::times::{At, Span};
 
-/// The longest lease that is promised before it is published. So an agent that never returns keeps its
-/// claims for its term and twice this at the most; a client that wants longer gets it when it renews,
-/// or, where the API server answers, at once: what it was offered is published by then.
-pub const LONGEST_UNPUBLISHED: Span = 86_400_000;
-
 /// Something to ask of the API server. What [`Claims::copies`] has is on disk before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -128,7 +123,14 @@ impl Claims {
     fn unpublished_longest(&self) -> Span {
         let written = [&self.copies.term, &self.copies.term_in_flight].into_iter().flatten();
         let published = written.map(|term| term.longest).max().unwrap_or_default();
-        published.max(self.wants.longest.min(LONGEST_UNPUBLISHED))
+        let is_short = self.rules.keep(Rule::ShortBeforeItIsPublished);
+        published.max(if is_short { self.wants.longest_unpublished() } else { self.wants.longest_of_all() })
+    }
+
+    /// The longest lease that a client of an address is to have.
+    fn wanted_longest(&self, ip: Ipv4Addr) -> Span {
+        let is_its_own = self.rules.keep(Rule::LeasesOfItsNetwork);
+        if is_its_own { self.wants.longest(ip) } else { self.wants.longest_of_all() }
     }
 
     /// Our term as it should be.
@@ -207,7 +209,7 @@ impl Claims {
         }
         for (ip, client) in self.wants.reserved.iter().chain(&self.former) {
             if self.is_nobodys(now, *ip, plan) {
-                plan.put(*ip, Some(self.bound(client)));
+                plan.put(*ip, Some(self.bound(*ip, client)));
             }
         }
         self.claim(now, granted, plan);
@@ -275,10 +277,11 @@ impl Claims {
             && self.copies.blocks.get(&id).is_none_or(|known| known.in_flight.is_none())
     }
 
-    fn bound(&self, client: &crate::lease::ClientKey) -> Slot {
+    fn bound(&self, ip: Ipv4Addr, client: &crate::lease::ClientKey) -> Slot {
         // What was promised before it was published is among what is published.
         let least = if self.rules.keep(Rule::PublishTheLongest) { self.unpublished_longest() } else { 0 };
-        Slot::Bound(Binding { client: client.clone(), longest: self.wants.longest.max(least), mark: None })
+        let longest = self.wanted_longest(ip).max(least);
+        Slot::Bound(Binding { client: client.clone(), longest, mark: None })
     }
 
     /// What should become of one slot.
@@ -294,7 +297,7 @@ impl Claims {
         match slot {
             Slot::Claimed { agent, incarnation } if *agent == self.me => {
                 if let Some(held) = self.held.get(&ip) {
-                    return Next::Becomes(self.bound(&held.client));
+                    return Next::Becomes(self.bound(ip, &held.client));
                 }
                 if !self.wants.is_dynamic(ip) {
                     return Next::Nobodys;
@@ -325,8 +328,8 @@ impl Claims {
         if !self.wants.entitles(ip, &binding.client) {
             return mark(At::NEVER, At::NEVER);
         }
-        if binding.longest < self.wants.longest {
-            let longest = self.wants.longest;
+        let longest = self.wanted_longest(ip);
+        if binding.longest < longest {
             return Next::Becomes(Slot::Bound(Binding { longest, ..binding.clone() }));
         }
         // Nobody that we know of answers this client: if somebody does, it will object.

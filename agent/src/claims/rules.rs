@@ -34,6 +34,8 @@ pub enum Rule {
     NoOlderCopies,
     KernelHasTheHorizon,
     CheckedClock,
+    LeasesOfItsNetwork,
+    ShortBeforeItIsPublished,
 }
 
 /// Which rules are kept: all, or all but one.

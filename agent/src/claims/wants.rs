@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
-use super::times::{At, Span};
+use super::times::{At, FOREVER, Span};
 use crate::lease::ClientKey;
 
 /// What an agent wants, by its configuration and its part.
@@ -14,8 +14,12 @@ pub struct Wants {
     pub pools: Vec<Pool>,
     /// Addresses that are fixed for a client, inside of a pool or not.
     pub reserved: BTreeMap<Ipv4Addr, ClientKey>,
-    /// The longest lease that any client may ask for.
-    pub longest: Span,
+    /// The longest lease that the clients of a network may ask for: by its first address, with its last one.
+    pub longest: BTreeMap<Ipv4Addr, (Ipv4Addr, Span)>,
+    /// Addresses whose client may be one that never renews.
+    pub without_end: BTreeSet<Ipv4Addr>,
+    /// No lease is longer before it is published.
+    pub unpublished: Span,
     /// Terms of others are not read more often than this for what only time or others can bring about.
     pub read_again: Span,
     /// How long a term is from its last extension; half of it is how long the API server may be away.
@@ -57,8 +61,33 @@ impl Wants {
     /// The term of one that does not: twenty minutes. An address that is being taken back waits for one that
     /// stands by and died no longer than for this and the leases it may have promised.
     pub const STANDING_BY: Span = 1_200_000;
+    /// The longest lease before it is published: a day. So an agent that never returns keeps its claims for its
+    /// term and twice this at the most; a client that wants longer gets it when it renews, or, where the API
+    /// server answers, at once: what it was offered is published by then.
+    pub const UNPUBLISHED: Span = 86_400_000;
     /// Terms are read once a second at the most: few objects, and only while an address waits for others.
     pub const READ_AGAIN: Span = 1_000;
+
+    /// The longest lease that the client of an address may ask for.
+    pub(super) fn longest(&self, ip: Ipv4Addr) -> Span {
+        if self.without_end.contains(&ip) {
+            return FOREVER;
+        }
+        let network = self.longest.range(..=ip).next_back().filter(|(_, (last, _))| ip <= *last);
+        network.map_or(0, |(_, (_, longest))| *longest)
+    }
+
+    /// The longest that any client may ask for.
+    pub(super) fn longest_of_all(&self) -> Span {
+        let longest = self.longest.values().map(|(_, longest)| *longest).max().unwrap_or_default();
+        if self.without_end.is_empty() { longest } else { FOREVER }
+    }
+
+    /// The longest lease that is promised before it is published.
+    pub(super) fn longest_unpublished(&self) -> Span {
+        let longest = self.longest.values().map(|(_, longest)| *longest).max();
+        longest.unwrap_or_default().min(self.unpublished)
+    }
 
     /// Whether an address may be given to any client.
     pub(super) fn is_dynamic(&self, ip: Ipv4Addr) -> bool {

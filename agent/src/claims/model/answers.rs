@@ -46,7 +46,7 @@ impl World {
             })
         };
         let (ip, allowance) = chosen?;
-        let lease = lease.min(wants.longest).min(allowance.longest);
+        let lease = lease.min(wants.longest(ip)).min(allowance.longest);
         claims.decided(now, ip, &key);
         if self.without != Some(Without::SavedPromises) {
             agent.disk.held.clone_from(claims.held());

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::super::rules::Rules;
-use super::super::{BlockId, Claims, Slot};
+use super::super::{BlockId, Claims, FOREVER, Slot};
 use super::agent::{Disk, key};
 use super::client::Client;
 use super::world::{ADDRESSES, BOUNDS, TERM, Without, World};
@@ -189,6 +189,8 @@ impl World {
                 Some(Slot::Claimed { agent, .. }) => {
                     self.agents.iter().any(|present| present.id == *agent && !present.gone)
                 }
+                // Who is gone may have promised it without an end.
+                Some(Slot::Bound(binding)) if binding.longest == FOREVER => true,
                 Some(Slot::Bound(binding)) => {
                     binding.mark.is_none() && wants.reserved.get(ip) == Some(&binding.client)
                 }

@@ -37,7 +37,7 @@ impl Client {
             return false;
         }
         self.asks = None;
-        self.has = Some((ip, now + lease));
+        self.has = Some((ip, now.saturating_add(lease)));
         true
     }
 }

@@ -101,7 +101,7 @@ fn no_address_is_ever_given_twice_and_every_one_comes_back() {
         given_up: 10_000,
         marks: 20_000,
         cleared: 10_000,
-        freed: 20_000,
+        freed: 15_000,
         waited: 5_000,
         taken_over: 1_000,
         incarnations: 50_000,

@@ -4,11 +4,11 @@ use super::super::rules::Rule;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::{At, Block, BlockId, Clock, Mark, Request, Slot, Wants};
+use super::super::{At, Block, BlockId, Clock, FOREVER, Mark, Request, Slot, Wants};
 use super::agent::{Reply, key};
 use super::calls::Call;
 use super::client::Client;
-use super::world::{ADDRESSES, BOUNDS, START, TERM, Twice, Without, World};
+use super::world::{ADDRESSES, BOUNDS, START, TERM, Twice, Without, World, longest as lengths};
 
 /// The agent that a story is about, and the other.
 const A: usize = 0;
@@ -24,7 +24,8 @@ fn stage(without: Option<Without>, longest: u64) -> World {
     world.clients = (0..2).map(|_| Client::default()).collect();
     world.doomed = false;
     let mut wants: Wants = world.configs[0].clone();
-    wants.longest = longest;
+    wants.longest = lengths(longest, longest);
+    wants.without_end.clear();
     wants.term = TERM;
     wants.reserved.clear();
     wants.pools[0].ranges = vec![ADDRESSES[0]..=ADDRESSES[0]];
@@ -278,7 +279,7 @@ fn others_wait_for_no_longer_leases_than_are_published() {
         world.says(A, reply)?;
         world.pass(1)?;
         world.agents[A].cut = true;
-        world.configs[0].longest = 80;
+        world.configs[0].longest = lengths(80, 80);
         while world.left(A) > 2 {
             world.pass(1)?;
             if world.clients[C].has.is_some_and(|(_, end)| end == world.now + 1) {
@@ -299,7 +300,7 @@ fn what_was_promised_from_a_claim_is_among_what_is_published() {
         world.says(A, reply)?;
         // The disk does not know that it was sent.
         world.crash(A, false);
-        world.configs[0].longest = 5;
+        world.configs[0].longest = lengths(5, 5);
         world.start(A, true);
         let wants = world.configs[0].clone();
         world.agents[B].claims.as_mut().unwrap().want(wants);
@@ -407,6 +408,42 @@ fn an_agent_that_never_returns_costs_its_claims_until_its_term_is_over_and_no_lo
     assert!(world.clients[D].has.is_none(), "A may have promised it");
     world.pass(40).unwrap();
     assert!(world.clients[D].has.is_some(), "it is D's, {over} after A's last word");
+}
+
+/// Another network's leases have no end. A is lost with a client, or with its claim alone; when D has the address.
+fn comes_back(without: Option<Rule>, with_client: bool) -> Option<u64> {
+    let mut world = stage(without.map(Without::Rule), 80);
+    world.configs[0].longest = lengths(80, FOREVER);
+    world.configs[0].without_end.insert(ADDRESSES[4]);
+    for agent in [A, B] {
+        let wants = world.configs[0].clone();
+        world.agents[agent].claims.as_mut().unwrap().want(wants);
+    }
+    world.clients[D].only = Some(A);
+    world.pass(3).unwrap();
+    if with_client {
+        let reply = world.asks(C, A, false).unwrap();
+        world.says(A, reply).unwrap();
+        world.pass(3).unwrap();
+    }
+    world.crash(A, true);
+    world.clients[D].only = None;
+    let since = world.now;
+    while world.clients[D].has.is_none() && world.now < since + 4 * TERM {
+        world.pass(1).unwrap();
+    }
+    world.clients[D].has.map(|_| world.now - since)
+}
+
+#[test]
+fn where_the_leases_of_one_network_have_no_end_those_of_another_come_back() {
+    let over = TERM + BOUNDS.over(At(0), 80).0 + BOUNDS.clocks;
+    for with_client in [false, true] {
+        let after = comes_back(None, with_client).expect("it is D's in the end");
+        assert!(over - 40 < after && after < over + 10, "{after}, not {over} after A's last word");
+    }
+    assert_eq!(comes_back(Some(Rule::ShortBeforeItIsPublished), false), None);
+    assert_eq!(comes_back(Some(Rule::LeasesOfItsNetwork), true), None);
 }
 
 #[test]

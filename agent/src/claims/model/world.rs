@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
 use super::super::rules::Rule;
-use super::super::{Bounds, Pool, Wants};
+use super::super::{Bounds, FOREVER, Pool, Span, Wants};
 use super::agent::{Agent, Disk, Reply, key};
 use super::calls::Call;
 use super::client::{Asks, Client};
@@ -394,7 +394,7 @@ impl World {
         if !self.clients[client].hears(transaction, ip, lease, now) {
             return Ok(());
         }
-        self.say(|| format!("client {client} has {ip} until {}", now + lease - START));
+        self.say(|| format!("client {client} has {ip} until {}", now.saturating_add(lease) - START));
         self.counts.answers += 1;
         self.counts.moved += u64::from(self.last.insert(ip, client).is_some_and(|last| last != client));
         for (other, has) in self.clients.iter().enumerate() {
@@ -406,22 +406,36 @@ impl World {
     }
 }
 
-fn config(random: &mut Random, count: usize, term: u64, longest: &[u64]) -> Wants {
+/// The longest leases: of the network of the first block, and of the other's.
+pub(super) fn longest(first: Span, other: Span) -> BTreeMap<Ipv4Addr, (Ipv4Addr, Span)> {
+    let network =
+        |number, longest| (Ipv4Addr::new(10, 0, number, 0), (Ipv4Addr::new(10, 0, number, 255), longest));
+    BTreeMap::from([network(0, first), network(1, other)])
+}
+
+fn config(random: &mut Random, count: usize, term: u64, lengths: &[u64]) -> Wants {
     let count = count.min(ADDRESSES.len());
     let addresses = &ADDRESSES[..count];
+    let (first, other) = (random.one_of(lengths), random.one_of(lengths));
+    let of_networks = longest(first, if random.chance(24) { FOREVER } else { other });
     let mut wants = Wants {
         pools: vec![Pool {
             ranges: addresses.iter().map(|ip| *ip..=*ip).collect(),
             ahead: 1 + random.below(2),
         }],
         reserved: BTreeMap::new(),
-        longest: random.one_of(longest),
+        longest: of_networks,
+        unpublished: 80,
         read_again: 5,
         term,
         ..Wants::default()
     };
     for _ in 0..random.below(6).saturating_sub(3) {
-        wants.reserved.insert(random.one_of(&ADDRESSES[..count]), key(random.below(CLIENTS)));
+        let ip = random.one_of(&ADDRESSES[..count]);
+        wants.reserved.insert(ip, key(random.below(CLIENTS)));
+        if random.chance(8) {
+            wants.without_end.insert(ip);
+        }
     }
     wants
 }

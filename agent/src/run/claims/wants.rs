@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use super::Word;
 use super::clock::span_of_seconds;
 use crate::claims::{At, Pool, Wants};
-use crate::config::{ClientMatch, Config, Identity, LeaseTimes, Network, Reservation};
+use crate::config::{ClientMatch, Config, Identity, Network, Reservation};
 use crate::engine::served::Place;
 use crate::lease::{ClientKey, dynamic_ranges};
 
@@ -47,14 +47,19 @@ impl Part {
 
 /// What an agent wants in its part; `places` has one entry for each network.
 pub fn wants(config: &Config, places: &[Place], part: Part) -> Wants {
-    let mut wants = Wants { read_again: Wants::READ_AGAIN, ..Wants::default() };
+    let mut wants =
+        Wants { read_again: Wants::READ_AGAIN, unpublished: Wants::UNPUBLISHED, ..Wants::default() };
     (wants.term, wants.hears_since) = match part {
         Part::Leads { since } => (Wants::LEADING, since),
         Part::StandsBy => (Wants::STANDING_BY, At(u64::MAX)),
     };
     let leads = part != Part::StandsBy;
     for (at, network) in config.networks.iter().enumerate() {
-        wants.longest = wants.longest.max(longest(network));
+        let (first, last) = (network.subnet.network(), network.subnet.broadcast());
+        wants.longest.insert(first, (last, longest(network)));
+        if network.bootp {
+            wants.without_end.extend(network.reservations.iter().map(|reservation| reservation.ip));
+        }
         let servers: BTreeSet<Ipv4Addr> = places.get(at).map(|place| place.server).into_iter().collect();
         let kept: BTreeSet<Ipv4Addr> = servers.union(&network.static_hosts).copied().collect();
         for ranges in pools(network, &kept) {
@@ -70,16 +75,16 @@ pub fn wants(config: &Config, places: &[Place], part: Part) -> Wants {
             wants.pools.push(Pool { ranges, ahead });
         }
         if network.keep_addresses {
-            wants.kept.push(network.subnet.network()..=network.subnet.broadcast());
+            wants.kept.push(first..=last);
         }
     }
     wants
 }
 
-/// The longest lease of a network; without an end where BOOTP is answered, whose clients never renew.
+/// The longest lease that a client of a network can ask for in DHCP.
 fn longest(network: &Network) -> u64 {
     let most = network.times.max.max(network.times.default).max(network.times.min);
-    span_of_seconds(if network.bootp { LeaseTimes::INFINITE } else { most })
+    span_of_seconds(most)
 }
 
 /// The addresses for any client, apart by who may have them, without those that somebody else has.
@@ -128,6 +133,7 @@ mod tests {
     use xdhcpd_common::maps::Wire;
 
     use super::*;
+    use crate::claims::FOREVER;
     use crate::config::parse_yaml;
 
     const LEADS: Part = Part::Leads { since: At(7) };
@@ -156,7 +162,8 @@ mod tests {
         }
         assert!(pool.contains(&ip(2)) && pool.contains(&ip(200)));
         assert_eq!(wants.reserved, BTreeMap::from([(ip(50), ClientKey::Mac([2, 0, 0, 0, 0, 1]))]));
-        assert_eq!((wants.longest, wants.term, wants.hears_since), (3_600_000, Wants::LEADING, At(7)));
+        assert_eq!(wants.longest, BTreeMap::from([(ip(0), (ip(255), 3_600_000))]));
+        assert_eq!((wants.term, wants.hears_since), (Wants::LEADING, At(7)));
         assert_eq!(wants.pools[0].ahead, 47, "a quarter of 187");
     }
 
@@ -191,8 +198,26 @@ mod tests {
     }
 
     #[test]
-    fn bootp_wants_leases_without_an_end() {
-        let lines = "  bootp: true\n  reservations: [{mac: \"02:00:00:00:00:01\", ip: 10.9.0.50}]\n  reservedOnly: true\n";
-        assert_eq!(of(lines, LEADS).longest, crate::claims::FOREVER);
+    fn only_who_may_speak_bootp_is_promised_a_lease_without_an_end() {
+        let lines = "  ranges: [10.9.0.100-10.9.0.200]\n  bootp: true\n  reservations: \
+                     [{mac: \"02:00:00:00:00:01\", ip: 10.9.0.50}, {circuitId: \"0a\", ip: 10.9.0.51}]\n";
+        let wants = of(lines, LEADS);
+        assert_eq!(
+            wants.longest,
+            BTreeMap::from([(ip(0), (ip(255), 3_600_000))]),
+            "BOOTP has reservations alone"
+        );
+        assert_eq!(wants.without_end, BTreeSet::from([ip(50), ip(51)]));
+        assert!(of(&lines.replace("bootp: true", "bootp: false"), LEADS).without_end.is_empty());
+    }
+
+    #[test]
+    fn a_network_whose_leases_have_no_end_is_nothing_to_the_others() {
+        let other = "  reservedOnly: true\n- {name: b, interface: f, subnet: 10.8.0.0/24, leaseTime: infinite, \
+                     reservedOnly: true}\n";
+        let longest = of(other, LEADS).longest;
+        let first = Ipv4Addr::new(10, 8, 0, 0);
+        let all = [(first, (Ipv4Addr::new(10, 8, 0, 255), FOREVER)), (ip(0), (ip(255), 3_600_000))];
+        assert_eq!(longest, BTreeMap::from(all));
     }
 }
