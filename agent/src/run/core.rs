@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::warn;
 use xdhcpd_common::maps::{Event, EventKind};
 
 use crate::clock::{Moment, Now};
@@ -82,6 +82,11 @@ pub struct Core {
     pub(super) share: Option<Share>,
 }
 
+/// Why an agent of a cluster ends by itself: as a failure, so that whatever looks after it starts it again.
+#[derive(Debug, thiserror::Error)]
+#[error("the machine's clock was off and has been set: the agent ends, to begin anew by it")]
+pub struct ClockWasSet;
+
 /// A batch on its way.
 #[derive(Debug)]
 pub struct UnderWay {
@@ -140,26 +145,26 @@ impl Core {
         Ok(())
     }
 
-    /// Runs until it is told to stop; then what came in is answered and the journal is closed.
+    /// Runs until it is told to stop; then what came in is answered and the journal is closed. An error: it has to
+    /// begin anew.
     pub async fn run(
         mut self,
         mut questions: mpsc::Receiver<Question>,
         mut configs: mpsc::Receiver<Reload>,
         stop: CancellationToken,
-    ) -> Self {
+    ) -> (Self, Result<(), ClockWasSet>) {
         let mut look = tokio::time::interval(LOOK_AFTER);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        let ended = loop {
             let deadline = self.deadline();
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => break Ok(()),
                 Some(reload) = configs.recv() => self.reload(reload),
                 _ = look.tick() => {
                     self.look();
                     if self.share.as_ref().is_some_and(|share| share.must_begin_anew(Now::read())) {
-                        error!("the machine's clock was off and has been set: the agent ends, to begin anew by it");
-                        break;
+                        break Err(ClockWasSet);
                     }
                 }
                 Some(question) = questions.recv() => self.answer_question(question),
@@ -170,11 +175,11 @@ impl Core {
             }
             self.follow_news();
             self.turn();
-        }
+        };
         self.turn();
         self.take_back(Now::read());
         self.tell_changes();
-        self
+        (self, ended)
     }
 
     /// Reads and answers what there is, and frees what is due.

@@ -263,6 +263,25 @@ fn none_to_sync() -> sync::Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lease::AnsweredBy;
+    use crate::run::claims::tests::{ip, lease, on_disk, with_an_ended_lease_that_may_hold};
+
+    #[tokio::test]
+    async fn a_disk_that_is_tried_again_is_told_no_end_of_what_may_hold_and_nothing_of_what_others_promised()
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let mut core = with_an_ended_lease_that_may_hold(&folder);
+        // Another agent's lease is in the table, too.
+        core.table.put(lease(101, AnsweredBy::Peer));
+        let now = Now::read();
+        let behind = [100, 101].map(|last| (ip(last), now.moment));
+        core.disk.failed(&HashMap::from(behind));
+        core.disk.fault = Some("it was full".into());
+        core.try_disk_again(now);
+        assert_eq!(core.disk.fault, None);
+        assert_eq!(core.disk.behind, HashMap::new());
+        assert_eq!(on_disk(&folder, core), HashMap::from([(ip(100), State::Bound)]));
+    }
 
     #[test]
     fn what_could_not_be_written_is_remembered_with_its_latest_horizon_and_within_bounds() {

@@ -246,11 +246,11 @@ fn start_core(
             match take_and_build(begin) {
                 Ok(core) => {
                     let _ = ready.send(Ok(()));
-                    let ended = core.run(questions, reloads, stop).await;
-                    if let Some(addresses) = ended.addresses {
+                    let (core, ended) = core.run(questions, reloads, stop).await;
+                    if let Some(addresses) = core.addresses {
                         addresses.give_back();
                     }
-                    Ok(())
+                    Ok(ended?)
                 }
                 Err(fault) => {
                     let _ = ready.send(Err(fault));

@@ -45,7 +45,8 @@ async fn while_running(
         work(handle, configs).await;
         stop.cancel();
     };
-    tokio::join!(core.run(questions, reloads, stop.clone()), working);
+    let ((_core, ended), ()) = tokio::join!(core.run(questions, reloads, stop.clone()), working);
+    ended.unwrap();
 }
 
 #[tokio::test]

@@ -37,6 +37,8 @@ mod peers;
 mod permit;
 mod recover;
 mod tend;
+#[cfg(test)]
+pub(super) mod tests;
 mod told;
 mod wants;
 

@@ -192,7 +192,7 @@ impl Core {
     }
 
     /// Writes the ends of leases of which nothing is held any more.
-    fn write_ends(&mut self, now: Now) {
+    pub(super) fn write_ends(&mut self, now: Now) {
         let Self { share: Some(share), table, .. } = self else { return };
         let over: Vec<Ipv4Addr> =
             share.unwritten.iter().copied().filter(|ip| !share.claims.is_held(*ip)).collect();

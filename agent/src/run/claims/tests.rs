@@ -1,0 +1,157 @@
+//! A core with a share: what it ends with, and what it leaves on disk of promises that may still hold.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{Beginning, Offset, Word};
+use crate::claims::{At, Clock, Copies};
+use crate::clock::{Moment, Now};
+use crate::config::{Config, parse_yaml};
+use crate::control;
+use crate::kube::claims::{Heard, Theirs, queues};
+use crate::lease::{AnsweredBy, Lease, State};
+use crate::run::core::Core;
+use crate::run::loader::Loader;
+use crate::run::outlets::Outlets;
+use crate::run::reload::prepare_config;
+use crate::run::{Begin, build_core, open_journal, start_core};
+
+/// As long as nothing ends by itself.
+const LONG: Duration = Duration::from_hours(10);
+
+/// One network, on an interface that no machine has.
+fn config(folder: &TempDir) -> Config {
+    let network = "name: a, interface: no-such-one, subnet: 10.9.0.0/24, ranges: [10.9.0.100-10.9.0.200]";
+    let name = format!("xdhcpd-test-{}-share", std::process::id());
+    let leases = folder.path().display();
+    parse_yaml(&format!("name: {name}\nleases: {{dir: {leases}}}\nnetworks: [{{{network}}}]")).unwrap()
+}
+
+/// What a core begins with that serves nothing, and who hears what it asks.
+fn begin(folder: &TempDir, offset: Offset) -> (Begin, Theirs) {
+    let config = Config { networks: Vec::new(), ..config(folder) };
+    let prepared = prepare_config(config).map_err(|problems| problems.to_string()).unwrap();
+    let leases = open_journal(&prepared.config).unwrap();
+    let (ours, theirs) = queues();
+    let word = watch::channel(Word::Ours).1;
+    let share = Beginning { me: "us".into(), copies: Copies::default(), offset, ours, word };
+    (
+        Begin {
+            prepared,
+            loader: Loader::default(),
+            leases,
+            share: Some(share),
+            outlets: Outlets::default(),
+        },
+        theirs,
+    )
+}
+
+pub(in crate::run) fn ip(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 9, 0, last)
+}
+
+/// A lease that was given for a while.
+pub(in crate::run) fn lease(last: u8, answered_by: AnsweredBy) -> Lease {
+    let now = Now::read().moment;
+    Lease {
+        ip: ip(last),
+        mac: [2, 0, 0, 0, 0, last],
+        client_id: None,
+        host_name: None,
+        state: State::Bound,
+        starts: now,
+        expires: now.after(LONG),
+        durable_until: Moment::NEVER,
+        answered_by,
+        taken: true,
+    }
+}
+
+/// A core whose file says that 10.9.0.100 was promised, and whose table has it ended since.
+pub(in crate::run) fn with_an_ended_lease_that_may_hold(folder: &TempDir) -> Core {
+    let now = Now::read();
+    let config = config(folder);
+    let (mut journal, _) = open_journal(&config).unwrap();
+    let lease = lease(100, AnsweredBy::Agent);
+    let _proof = journal.append(&[(&lease, lease.expires)], now).unwrap();
+    drop(journal);
+    let mut core = build_core(begin(folder, Offset::of(now)).0).unwrap();
+    core.table.reconfigure(&config);
+    core.table.expire(ip(100), now.moment);
+    let client = core.table.client_of(core.table.get(ip(100)).unwrap());
+    assert!(!core.share_ended(ip(100), client.as_ref(), now.moment), "its end is not written");
+    core
+}
+
+/// What the next start finds in the file.
+pub(in crate::run) fn on_disk(folder: &TempDir, core: Core) -> HashMap<Ipv4Addr, State> {
+    drop(core);
+    let (_journal, loaded) = open_journal(&config(folder)).unwrap();
+    loaded.leases().iter().map(|lease| (lease.ip, lease.state)).collect()
+}
+
+#[tokio::test]
+async fn an_agent_whose_clock_was_off_and_is_set_ends_as_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Now::read();
+    // As it was before somebody set the clock.
+    let offset = Offset::of(Now { wall: now.wall - 7_000_000_000, ..now });
+    let (begin, theirs) = begin(&folder, offset);
+    let (_handle, questions) = control::channel();
+    let (_configs, reloads) = mpsc::channel(1);
+    let stop = CancellationToken::new();
+    let core = start_core(begin, questions, reloads, stop.clone()).unwrap();
+    theirs.heard.send(Heard::Clock(Clock::Off)).await.unwrap();
+    stop.cancelled().await;
+    let fault = core.join().unwrap().unwrap_err();
+    assert!(fault.to_string().contains("the agent ends, to begin anew"), "{fault:#}");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_is_nothing_to_an_agent_on_which_others_can_rely() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Now::read();
+    let mut core = build_core(begin(&folder, Offset::of(now)).0).unwrap();
+    let set = Now { wall: now.wall + 7_000_000_000, ..now };
+    let share = core.share.as_mut().unwrap();
+    for (clock, begins_anew) in [(Clock::Unknown, false), (Clock::Within, false), (Clock::Off, true)] {
+        share.claims.judge_clock(clock);
+        assert_eq!(share.must_begin_anew(set), begins_anew, "{clock:?}");
+        assert!(!share.must_begin_anew(now), "{clock:?}: it was not set");
+    }
+}
+
+#[tokio::test]
+async fn a_promise_that_may_hold_is_in_every_new_file_until_it_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut core = with_an_ended_lease_that_may_hold(&folder);
+    // Written in parts, as it has grown.
+    let now = Now::read();
+    let grown = vec![lease(101, AnsweredBy::Agent); 10_000];
+    core.table.put(grown[0].clone());
+    let grown: Vec<_> = grown.iter().map(|lease| (lease, lease.expires)).collect();
+    let _proof = core.journal.append(&grown, now).unwrap();
+    let before = core.journal.length();
+    core.compact_some();
+    assert!(core.journal.length() < before, "it is another file");
+    let both = HashMap::from([(ip(100), State::Bound), (ip(101), State::Bound)]);
+    assert_eq!(on_disk(&folder, core), both);
+
+    // Its client gives it up.
+    let mut core = build_core(begin(&folder, Offset::of(now)).0).unwrap();
+    core.table.reconfigure(&config(&folder));
+    core.table.expire(ip(100), now.moment);
+    let client = core.table.client_of(core.table.get(ip(100)).unwrap()).unwrap();
+    assert!(!core.share_ended(ip(100), Some(&client), now.moment));
+    let share = core.share.as_mut().unwrap();
+    let later = Now::read().moment.after(Duration::from_millis(2));
+    share.claims.given_up(share.offset.at(later), ip(100), &client, At::NEVER);
+    core.write_ends(Now::read());
+    assert_eq!(on_disk(&folder, core)[&ip(100)], State::Expired);
+}
