@@ -116,6 +116,7 @@
 //! The tests in `model` run this with everything that can go wrong, and take each rule out in turn: R9's "only
 //! raised" apart, for which there is no switch.
 
+mod change;
 mod clock;
 mod held;
 #[cfg(test)]
@@ -126,6 +127,7 @@ mod published;
 mod rules;
 mod state;
 mod times;
+mod told;
 mod wants;
 
 pub use clock::{Clock, judge};

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::change::Next;
 use super::clock::Clock;
 use super::held::Held;
-use super::published::{AgentId, Binding, Block, BlockId, Mark, Slot, Term};
+use super::published::{AgentId, Binding, Block, BlockId, Slot, Term};
 use super::rules::Rule;
-use super::state::{Claims, Ended, Granted, Known};
+use super::state::{Claims, Ended, Granted};
 use super::times::{At, Span};
 
 /// Something to ask of the API server. What [`Claims::copies`] has is on disk before it is sent.
@@ -128,7 +129,7 @@ impl Claims {
     }
 
     /// The longest lease that a client of an address is to have.
-    fn wanted_longest(&self, ip: Ipv4Addr) -> Span {
+    pub(super) fn wanted_longest(&self, ip: Ipv4Addr) -> Span {
         let is_its_own = self.rules.keep(Rule::LeasesOfItsNetwork);
         if is_its_own { self.wants.longest(ip) } else { self.wants.longest_of_all() }
     }
@@ -277,129 +278,20 @@ impl Claims {
             && self.copies.blocks.get(&id).is_none_or(|known| known.in_flight.is_none())
     }
 
-    fn bound(&self, ip: Ipv4Addr, client: &crate::lease::ClientKey) -> Slot {
+    pub(super) fn bound(&self, ip: Ipv4Addr, client: &crate::lease::ClientKey) -> Slot {
         // What was promised before it was published is among what is published.
         let least = if self.rules.keep(Rule::PublishTheLongest) { self.unpublished_longest() } else { 0 };
         let longest = self.wanted_longest(ip).max(least);
         Slot::Bound(Binding { client: client.clone(), longest, mark: None })
     }
-
-    /// What should become of one slot.
-    fn change(
-        &self,
-        now: At,
-        granted: &Granted,
-        ip: Ipv4Addr,
-        slot: &Slot,
-        known: &Known,
-        plan: &mut Plan,
-    ) -> Next {
-        match slot {
-            Slot::Claimed { agent, incarnation } if *agent == self.me => {
-                if let Some(held) = self.held.get(&ip) {
-                    return Next::Becomes(self.bound(ip, &held.client));
-                }
-                if !self.wants.is_dynamic(ip) {
-                    return Next::Nobodys;
-                }
-                let renewed = Slot::Claimed { agent: Arc::clone(agent), incarnation: granted.incarnation };
-                if *incarnation == granted.incarnation { Next::Stays } else { Next::Becomes(renewed) }
-            }
-            Slot::Claimed { .. } => Next::Stays,
-            Slot::Bound(binding) => match &binding.mark {
-                None => self.change_of_binding(now, ip, binding, known),
-                Some(mark) => self.change_of_mark(now, ip, binding, mark, plan),
-            },
-        }
-    }
-
-    fn change_of_binding(&self, now: At, ip: Ipv4Addr, binding: &Binding, known: &Known) -> Next {
-        let mark = |given_up, not_before| {
-            let serial = known.copy.serial.saturating_add(1);
-            let mark = Mark { serial, given_up, not_before, confirmed: BTreeSet::new() };
-            Next::Becomes(Slot::Bound(Binding { mark: Some(mark), ..binding.clone() }))
-        };
-        if let Some(ended) = self.ended.get(&ip).filter(|ended| ended.client == binding.client) {
-            let is_reserved = self.wants.reserved.get(&ip) == Some(&binding.client);
-            if !is_reserved || ended.not_before > now {
-                return mark(ended.given_up, ended.not_before);
-            }
-        }
-        if !self.wants.entitles(ip, &binding.client) {
-            return mark(At::NEVER, At::NEVER);
-        }
-        let longest = self.wanted_longest(ip);
-        if binding.longest < longest {
-            return Next::Becomes(Slot::Bound(Binding { longest, ..binding.clone() }));
-        }
-        // Nobody that we know of answers this client: if somebody does, it will object.
-        let since = self.since.get(&ip).map_or(now, |since| since.at).max(self.wants.hears_since);
-        let is_silent = !self.held.contains_key(&ip) && since.after(binding.longest) < now;
-        if is_silent && !self.wants.reserved.contains_key(&ip) && !self.wants.keeps(ip) {
-            return mark(At::NEVER, At::NEVER);
-        }
-        Next::Stays
-    }
-
-    /// Whether a promise of ours stands against a mark.
-    fn stands_against(&self, now: At, ip: Ipv4Addr, binding: &Binding, mark: &Mark) -> bool {
-        self.held.get(&ip).is_some_and(|held| {
-            held.client == binding.client
-                && held.over(binding.longest, &self.bounds, self.rules) >= now
-                && !held.is_void(mark.given_up, &self.bounds, self.rules)
-        })
-    }
-
-    /// Whether a mark is to be taken off: its client is alive here, and the configuration does not say
-    /// otherwise.
-    fn objects(&self, now: At, ip: Ipv4Addr, binding: &Binding, mark: &Mark) -> bool {
-        let has_asked = || self.asked.contains(&ip) && mark.not_before <= now;
-        let is_alive = self.stands_against(now, ip, binding, mark) && !mark.confirmed.contains(&self.me);
-        (is_alive || has_asked()) && self.wants.entitles(ip, &binding.client)
-    }
-
-    fn change_of_mark(&self, now: At, ip: Ipv4Addr, binding: &Binding, mark: &Mark, plan: &mut Plan) -> Next {
-        let with = |mark| Next::Becomes(Slot::Bound(Binding { mark, ..binding.clone() }));
-        if self.objects(now, ip, binding, mark) && self.rules.keep(Rule::ConfirmWhenOver) {
-            return with(None);
-        }
-        if !mark.confirmed.contains(&self.me) {
-            if self.stands_against(now, ip, binding, mark) && self.rules.keep(Rule::ConfirmWhenOver) {
-                return Next::Stays;
-            }
-            if !self.silent.contains(&ip) && self.rules.keep(Rule::KernelConfirms) {
-                return Next::Stays;
-            }
-            let mut mark = mark.clone();
-            mark.confirmed.insert(Arc::clone(&self.me));
-            return with(Some(mark));
-        }
-        if now < mark.not_before {
-            return Next::Stays;
-        }
-        let seen = self.since.get(&ip).map_or(self.turn, |since| since.turn);
-        let knows_all = |turn: u64| turn > seen || !self.rules.keep(Rule::ReadAfterTheMark);
-        let is_free = self.terms.as_ref().is_some_and(|terms| {
-            knows_all(terms.turn) && terms.free(binding, mark, now, &self.bounds, self.rules)
-        });
-        plan.needs_terms |= !is_free;
-        if is_free { Next::Nobodys } else { Next::Stays }
-    }
-}
-
-/// What should become of a slot.
-enum Next {
-    Stays,
-    Nobodys,
-    Becomes(Slot),
 }
 
 /// What a look at everything came to.
 #[derive(Default)]
-struct Plan {
+pub(super) struct Plan {
     changes: BTreeMap<BlockId, Changes>,
     /// A newer word of the other agents' terms may allow more.
-    needs_terms: bool,
+    pub(super) needs_terms: bool,
 }
 
 impl Plan {
