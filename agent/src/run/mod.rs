@@ -13,6 +13,7 @@ mod answers;
 mod batch;
 mod claims;
 pub mod cluster;
+mod commit;
 pub mod core;
 mod disk;
 mod fast_path;
