@@ -5,14 +5,15 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::plan::Plan;
-use super::published::{Binding, Mark, Slot};
+use super::published::{Binding, BlockId, Mark, Slot};
 use super::rules::Rule;
-use super::state::{Claims, Granted, Known};
+use super::state::{Claims, Granted};
 use super::times::At;
 
 /// What should become of a slot.
 pub(super) enum Next {
-    Stays,
+    /// As far as time alone goes, up to then.
+    Stays(At),
     Nobodys,
     Becomes(Slot),
 }
@@ -25,7 +26,6 @@ impl Claims {
         granted: &Granted,
         ip: Ipv4Addr,
         slot: &Slot,
-        known: &Known,
         plan: &mut Plan,
     ) -> Next {
         match slot {
@@ -37,19 +37,24 @@ impl Claims {
                     return Next::Nobodys;
                 }
                 let renewed = Slot::Claimed { agent: Arc::clone(agent), incarnation: granted.incarnation };
-                if *incarnation == granted.incarnation { Next::Stays } else { Next::Becomes(renewed) }
+                if *incarnation == granted.incarnation {
+                    Next::Stays(At::FOREVER)
+                } else {
+                    Next::Becomes(renewed)
+                }
             }
-            Slot::Claimed { .. } => Next::Stays,
+            Slot::Claimed { .. } => Next::Stays(At::FOREVER),
             Slot::Bound(binding) => match &binding.mark {
-                None => self.change_of_binding(now, ip, binding, known),
+                None => self.change_of_binding(now, ip, binding),
                 Some(mark) => self.change_of_mark(now, ip, binding, mark, plan),
             },
         }
     }
 
-    fn change_of_binding(&self, now: At, ip: Ipv4Addr, binding: &Binding, known: &Known) -> Next {
+    fn change_of_binding(&self, now: At, ip: Ipv4Addr, binding: &Binding) -> Next {
         let mark = |given_up, not_before| {
-            let serial = known.copy.serial.saturating_add(1);
+            let known = self.copies.blocks.get(&BlockId::of(ip));
+            let serial = known.map_or(0, |known| known.copy.serial).saturating_add(1);
             let mark = Mark { serial, given_up, not_before, confirmed: BTreeSet::new() };
             Next::Becomes(Slot::Bound(Binding { mark: Some(mark), ..binding.clone() }))
         };
@@ -68,11 +73,14 @@ impl Claims {
         }
         // Nobody that we know of answers this client: if somebody does, it will object.
         let since = self.since.get(&ip).map_or(now, |since| since.at).max(self.wants.hears_since);
-        let is_silent = !self.held.contains_key(&ip) && since.after(binding.longest) < now;
-        if is_silent && !self.wants.reserved.contains_key(&ip) && !self.wants.keeps(ip) {
-            return mark(At::NEVER, At::NEVER);
+        let heard = since.after(binding.longest);
+        if self.held.contains_key(&ip) || self.wants.reserved.contains_key(&ip) || self.wants.keeps(ip) {
+            Next::Stays(At::FOREVER)
+        } else if heard < now {
+            mark(At::NEVER, At::NEVER)
+        } else {
+            Next::Stays(heard.after(1))
         }
-        Next::Stays
     }
 
     /// Whether a promise of ours stands against a mark.
@@ -98,18 +106,20 @@ impl Claims {
             return with(None);
         }
         if !mark.confirmed.contains(&self.me) {
-            if self.stands_against(now, ip, binding, mark) && self.rules.keep(Rule::ConfirmWhenOver) {
-                return Next::Stays;
-            }
+            // Until then the kernel is asked again and again.
             if !self.silent.contains(&ip) && self.rules.keep(Rule::KernelConfirms) {
-                return Next::Stays;
+                return Next::Stays(At::NEVER);
+            }
+            if self.stands_against(now, ip, binding, mark) && self.rules.keep(Rule::ConfirmWhenOver) {
+                let later = if now < mark.not_before { mark.not_before } else { At::FOREVER };
+                return Next::Stays(later);
             }
             let mut mark = mark.clone();
             mark.confirmed.insert(Arc::clone(&self.me));
             return with(Some(mark));
         }
         if now < mark.not_before {
-            return Next::Stays;
+            return Next::Stays(mark.not_before);
         }
         let seen = self.since.get(&ip).map_or(self.turn, |since| since.turn);
         let knows_all = |turn: u64| turn > seen || !self.rules.keep(Rule::ReadAfterTheMark);
@@ -117,6 +127,6 @@ impl Claims {
             knows_all(terms.turn) && terms.free(binding, mark, now, &self.bounds, self.rules)
         });
         plan.needs_terms |= !is_free;
-        if is_free { Next::Nobodys } else { Next::Stays }
+        if is_free { Next::Nobodys } else { Next::Stays(At::NEVER) }
     }
 }

@@ -116,6 +116,7 @@
 //! The tests in `model` run this with everything that can go wrong, and take each rule out in turn: R9's "only
 //! raised" apart, for which there is no switch.
 
+mod agenda;
 mod change;
 mod clock;
 mod held;

@@ -3,8 +3,9 @@
 //! One write of an object is on its way at a time; one whose end is unknown is sent again as it was, which
 //! either takes effect or shows what did.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::change::Next;
@@ -14,6 +15,7 @@ use super::published::{AgentId, Binding, Block, BlockId, Slot, Term};
 use super::rules::Rule;
 use super::state::{Claims, Ended, Granted};
 use super::times::{At, Span};
+use super::wants::{Pool, between};
 
 /// Something to ask of the API server. What [`Claims::copies`] has is on disk before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +37,8 @@ impl Claims {
     /// What to ask now. Each of these is to be answered, be it with "nobody knows", before it comes again.
     pub fn ask(&mut self, now: At) -> Vec<Request> {
         self.turn = self.turn.saturating_add(1);
-        self.sweep(now);
+        let due = self.agenda.due(now);
+        self.sweep(now, &due);
         let mut requests = Vec::new();
         if let Some(term) = self.next_term(now) {
             self.asking.term = true;
@@ -52,7 +55,10 @@ impl Claims {
             && let Some(granted) = self.standing(now).cloned()
         {
             self.forget_former();
-            self.plan(now, &granted, &mut plan);
+            plan = self.plan(now, &granted, &due, self.agenda.counts());
+            #[cfg(test)]
+            self.overlooks_nothing(now, &granted, &due, &plan);
+            self.agenda.looked(std::mem::take(&mut plan.looked), plan.counts_again);
         }
         for (id, changes) in plan.changes {
             requests.extend(self.write(id, changes));
@@ -69,28 +75,43 @@ impl Claims {
     /// Addresses that the kernel has to let go of: suspend, settle, tell what it did
     /// ([`Claims::renewed`]), then [`Claims::silenced`].
     pub fn to_silence(&self, now: At) -> Vec<Ipv4Addr> {
-        let slots = self.copies.blocks.values().flat_map(|known| &known.copy.slots);
+        self.to_silence_of(now, &self.agenda.due(now))
+    }
+
+    pub(super) fn to_silence_of(&self, now: At, blocks: &[BlockId]) -> Vec<Ipv4Addr> {
+        let known = blocks.iter().filter_map(|id| self.copies.blocks.get(id));
+        let slots = known.flat_map(|known| &known.copy.slots);
         let is_asked = |(ip, slot): &(&Ipv4Addr, &Slot)| {
             let Some((binding, mark)) = slot.binding().zip(slot.mark()) else { return false };
             let stays = self.objects(now, **ip, binding, mark);
             !mark.confirmed.contains(&self.me) && (!stays || !self.rules.keep(Rule::ConfirmWhenOver))
         };
         let marked = slots.filter(is_asked).map(|(ip, _)| *ip);
-        marked.chain(self.over(now)).filter(|ip| !self.silent.contains(ip)).collect()
+        marked.chain(self.over(now, blocks)).filter(|ip| !self.silent.contains(ip)).collect()
     }
 
-    /// Addresses whose promises are over.
-    fn over(&self, now: At) -> impl Iterator<Item = Ipv4Addr> + '_ {
+    /// When what we promised of an address is over; none: nothing is promised.
+    pub(super) fn over_at(&self, ip: Ipv4Addr) -> Option<At> {
+        let held = self.held.get(&ip)?;
+        Some(held.over(self.longest(ip), &self.bounds, self.rules))
+    }
+
+    /// Addresses of some blocks, whose promises are over.
+    pub(super) fn over(&self, now: At, blocks: &[BlockId]) -> impl Iterator<Item = Ipv4Addr> {
+        let held = blocks.iter().flat_map(|id| self.held.range(id.addresses()));
         let is_over = move |(ip, held): &(&Ipv4Addr, &Held)| {
             held.over(self.longest(**ip), &self.bounds, self.rules) < now
         };
-        self.held.iter().filter(is_over).map(|(ip, _)| *ip)
+        held.filter(is_over).map(|(ip, _)| *ip)
     }
 
     /// Forgets promises that are over, and notes which bindings ended by that.
-    fn sweep(&mut self, now: At) {
+    fn sweep(&mut self, now: At, blocks: &[BlockId]) {
         let is_silent = |ip: &Ipv4Addr| self.silent.contains(ip) || !self.rules.keep(Rule::TakeBackFirst);
-        let over: Vec<Ipv4Addr> = self.over(now).filter(is_silent).collect();
+        let over: Vec<Ipv4Addr> = self.over(now, blocks).filter(is_silent).collect();
+        if !over.is_empty() {
+            self.agenda.count_again();
+        }
         for ip in over {
             let Some(held) = self.held.remove(&ip).filter(|held| !held.kept) else { continue };
             let ended = Ended { client: held.client, given_up: At::NEVER, not_before: At::NEVER };
@@ -110,7 +131,9 @@ impl Claims {
             slot.and_then(Slot::mark).is_some()
         };
         self.asked.retain(is_marked);
-        self.aside.retain(|_, until| now < *until);
+        if self.aside.extract_if(.., |_, until| *until <= now).count() > 0 {
+            self.agenda.count_again();
+        }
     }
 
     /// The longest lease that the client of an address can have.
@@ -195,25 +218,46 @@ impl Claims {
     }
 
     /// Everything that should be otherwise, in blocks that can be written.
-    fn plan(&self, now: At, granted: &Granted, plan: &mut Plan) {
-        for (id, known) in &self.copies.blocks {
-            if !self.can_write(*id) {
-                continue;
-            }
-            for (ip, slot) in &known.copy.slots {
-                match self.change(now, granted, *ip, slot, known, plan) {
-                    Next::Stays => {}
-                    Next::Nobodys => plan.put(*ip, None),
-                    Next::Becomes(slot) => plan.put(*ip, Some(slot)),
-                }
+    pub(super) fn plan(&self, now: At, granted: &Granted, due: &[BlockId], counts: bool) -> Plan {
+        let mut plan = Plan::default();
+        for id in due.iter().filter(|id| self.can_write(**id)) {
+            let until = self.look_at(now, granted, *id, &mut plan);
+            plan.looked.push((*id, until));
+        }
+        if counts {
+            let by_blocks = std::mem::take(&mut plan.needs_terms);
+            self.claim(now, granted, &mut plan);
+            plan.counts_again = plan.needs_terms;
+            plan.needs_terms |= by_blocks;
+        }
+        plan
+    }
+
+    /// What should be otherwise in one block, and up to when that is all, as far as time goes.
+    fn look_at(&self, now: At, granted: &Granted, id: BlockId, plan: &mut Plan) -> At {
+        let others = std::mem::take(&mut plan.needs_terms);
+        let mut until = At::FOREVER;
+        let known = self.copies.blocks.get(&id);
+        for (ip, slot) in known.iter().flat_map(|known| &known.copy.slots) {
+            match self.change(now, granted, *ip, slot, plan) {
+                Next::Stays(next) => until = until.min(next),
+                Next::Nobodys => plan.put(*ip, None),
+                Next::Becomes(slot) => plan.put(*ip, Some(slot)),
             }
         }
-        for (ip, client) in self.wants.reserved.iter().chain(&self.former) {
-            if self.is_nobodys(now, *ip, plan) {
+        let reserved = self.wants.reserved.range(id.addresses());
+        for (ip, client) in reserved.chain(self.former.range(id.addresses())) {
+            let slot = known.and_then(|known| known.copy.slots.get(ip));
+            if !plan.has(*ip) && self.is_nobodys(now, slot, plan) {
                 plan.put(*ip, Some(self.bound(*ip, client)));
             }
         }
-        self.claim(now, granted, plan);
+        for (ip, _) in self.held.range(id.addresses()) {
+            until = until.min(self.over_at(*ip).map_or(At::FOREVER, |over| over.after(1)));
+        }
+        let is_done = !plan.needs_terms && !plan.changes.contains_key(&id);
+        plan.needs_terms |= others;
+        if is_done { until } else { At::NEVER }
     }
 
     /// Promises of the time before claims that are published, or that came too late, are done with.
@@ -226,36 +270,75 @@ impl Claims {
 
     /// Claims as many addresses as are wanted ahead, and returns those beyond twice as many.
     fn claim(&self, now: At, granted: &Granted, plan: &mut Plan) {
-        let free: BTreeSet<Ipv4Addr> = self.free(now).collect();
         for pool in &self.wants.pools {
-            let mine = || free.iter().copied().filter(|ip| pool.contains(*ip));
-            let count = mine().count();
-            for ip in mine().skip(pool.ahead.saturating_mul(2)).filter(|ip| self.can_write(BlockId::of(*ip)))
-            {
-                plan.put(ip, None);
+            let mut count: usize = 0;
+            for ip in self.ahead(granted, pool) {
+                count = count.saturating_add(1);
+                if count > pool.ahead.saturating_mul(2) && self.can_write(BlockId::of(ip)) {
+                    plan.put(ip, None);
+                }
             }
-            let wanted = pool.ahead.saturating_sub(count);
-            let claim = Slot::Claimed { agent: Arc::clone(&self.me), incarnation: granted.incarnation };
-            let mut got: usize = 0;
-            for ip in pool.addresses() {
-                if got >= wanted {
+            let mut wanted = pool.ahead.saturating_sub(count);
+            for (id, addresses) in pool.blocks().filter(|(id, _)| self.can_write(*id)) {
+                if wanted == 0 {
                     break;
                 }
-                if self.wants.is_dynamic(ip) && self.is_nobodys(now, ip, plan) {
-                    plan.put(ip, Some(claim.clone()));
-                    got = got.saturating_add(1);
-                }
+                wanted = wanted.saturating_sub(self.claim_in(now, granted, id, addresses, wanted, plan));
             }
         }
     }
 
-    /// Whether an address can be claimed: no agent has, or the one that had is over.
-    fn is_nobodys(&self, now: At, ip: Ipv4Addr, plan: &mut Plan) -> bool {
-        let id = BlockId::of(ip);
-        if !self.can_write(id) || plan.has(ip) {
-            return false;
+    /// Addresses of a pool that are ours to give.
+    fn ahead<'a>(&'a self, granted: &'a Granted, pool: &'a Pool) -> impl Iterator<Item = Ipv4Addr> + 'a {
+        let ours = move |range: &RangeInclusive<Ipv4Addr>| {
+            let range = range.clone();
+            let blocks = BlockId::of(*range.start())..=BlockId::of(*range.end());
+            let known = self.copies.blocks.range(blocks).map(|(_, known)| known);
+            let slots = known.flat_map(move |known| {
+                known.copy.slots.range(range.clone()).map(move |(ip, slot)| (known, *ip, slot))
+            });
+            slots
+                .filter(|(known, ip, slot)| self.is_free_slot(granted, known, *ip, slot))
+                .map(|(_, ip, _)| ip)
+        };
+        pool.ranges.iter().flat_map(ours)
+    }
+
+    /// Claims at most so many addresses of a block; how many it were.
+    fn claim_in(
+        &self,
+        now: At,
+        granted: &Granted,
+        id: BlockId,
+        addresses: RangeInclusive<Ipv4Addr>,
+        most: usize,
+        plan: &mut Plan,
+    ) -> usize {
+        let claim = Slot::Claimed { agent: Arc::clone(&self.me), incarnation: granted.incarnation };
+        let known = self.copies.blocks.get(&id);
+        let slots = known.into_iter().flat_map(|known| known.copy.slots.range(addresses.clone()));
+        let mut slots = slots.peekable();
+        let mut got: usize = 0;
+        for ip in between(&addresses) {
+            let slot = slots.next_if(|(its, _)| **its == ip).map(|(_, slot)| slot);
+            if got == most {
+                break;
+            }
+            if !matches!(slot, Some(Slot::Bound(_)))
+                && !self.wants.reserved.contains_key(&ip)
+                && !plan.has(ip)
+                && self.is_nobodys(now, slot, plan)
+            {
+                plan.put(ip, Some(claim.clone()));
+                got = got.saturating_add(1);
+            }
         }
-        match self.copies.blocks.get(&id).and_then(|known| known.copy.slots.get(&ip)) {
+        got
+    }
+
+    /// Whether an address can be claimed: no agent has, or the one that had is over.
+    fn is_nobodys(&self, now: At, slot: Option<&Slot>, plan: &mut Plan) -> bool {
+        match slot {
             None => true,
             Some(Slot::Claimed { agent, incarnation }) if *agent != self.me => {
                 self.is_over(now, agent, *incarnation, plan)
@@ -273,7 +356,7 @@ impl Claims {
         is_over
     }
 
-    fn can_write(&self, id: BlockId) -> bool {
+    pub(super) fn can_write(&self, id: BlockId) -> bool {
         !self.asking.block.contains(&id)
             && self.copies.blocks.get(&id).is_none_or(|known| known.in_flight.is_none())
     }
@@ -289,9 +372,13 @@ impl Claims {
 /// What a look at everything came to.
 #[derive(Default)]
 pub(super) struct Plan {
-    changes: BTreeMap<BlockId, Changes>,
+    pub(super) changes: BTreeMap<BlockId, Changes>,
     /// A newer word of the other agents' terms may allow more.
     pub(super) needs_terms: bool,
+    /// Blocks that were looked at, each up to when that holds.
+    looked: Vec<(BlockId, At)>,
+    /// Addresses ahead are missing that other agents' terms may free.
+    counts_again: bool,
 }
 
 impl Plan {

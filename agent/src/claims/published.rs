@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::times::{At, Span};
@@ -41,6 +42,11 @@ impl BlockId {
     /// Its first address.
     pub const fn first(self) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.0)
+    }
+
+    /// Its addresses.
+    pub(super) const fn addresses(self) -> RangeInclusive<Ipv4Addr> {
+        self.first()..=Ipv4Addr::from_bits(self.0 | 0xff)
     }
 }
 

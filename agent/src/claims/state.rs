@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::agenda::Agenda;
 use super::clock::Clock;
 use super::held::Held;
 use super::others::Terms;
@@ -41,6 +42,7 @@ pub struct Claims {
     pub(super) asking: Asking,
     /// Something is to be written of blocks, or may have been.
     pub(super) is_busy: bool,
+    pub(super) agenda: Agenda,
 }
 
 /// What is on disk before a request that follows from it is sent. What is read or acknowledged
@@ -145,6 +147,7 @@ impl Claims {
             terms: None,
             asking: Asking::default(),
             is_busy: false,
+            agenda: Agenda::default(),
         };
         // This process has not asked for anything yet.
         if let Some(granted) = &mut claims.copies.granted {
@@ -155,12 +158,26 @@ impl Claims {
         for block in known {
             claims.note_since(&block, now);
         }
+        claims.stir_all();
         claims
     }
 
     /// Changes what is wanted.
     pub fn want(&mut self, wants: Wants) {
         self.wants = wants;
+        self.stir_all();
+    }
+
+    /// All blocks are to be looked at.
+    fn stir_all(&mut self) {
+        self.all_blocks().into_iter().for_each(|id| self.agenda.stir(id));
+        self.agenda.stir_all();
+    }
+
+    /// All blocks of which anything is known, or wanted.
+    pub(super) fn all_blocks(&self) -> BTreeSet<BlockId> {
+        let addresses = self.held.keys().chain(self.former.keys()).chain(self.wants.reserved.keys());
+        self.copies.blocks.keys().copied().chain(addresses.map(|ip| BlockId::of(*ip))).collect()
     }
 
     /// What must be on disk before a request is sent.
@@ -202,6 +219,7 @@ impl Claims {
     /// An address of ours that cannot be given to anybody until then: somebody uses it.
     pub fn set_aside(&mut self, ip: Ipv4Addr, until: At) {
         self.aside.insert(ip, until);
+        self.agenda.count_again();
     }
 
     /// Up to when anything may be promised; none: nothing may be now.
@@ -212,6 +230,7 @@ impl Claims {
     /// An address that was promised to a client before there were claims, for as long as it wants it.
     pub fn promised_before(&mut self, ip: Ipv4Addr, client: ClientKey) {
         self.former.insert(ip, client);
+        self.agenda.stir(BlockId::of(ip));
     }
 
     /// Whether our clock was found to be off.
@@ -226,6 +245,7 @@ impl Claims {
         } else {
             self.clock = Clock::Within;
         }
+        self.agenda.stir_all();
     }
 
     /// The term that we may decide by now.
@@ -278,7 +298,7 @@ impl Claims {
         known.copy.slots.get(&ip).is_some_and(|slot| self.is_free_slot(granted, known, ip, slot))
     }
 
-    fn is_free_slot(&self, granted: &Granted, known: &Known, ip: Ipv4Addr, slot: &Slot) -> bool {
+    pub(super) fn is_free_slot(&self, granted: &Granted, known: &Known, ip: Ipv4Addr, slot: &Slot) -> bool {
         match slot {
             Slot::Claimed { agent, incarnation } => {
                 self.is_ours(granted, agent, *incarnation)

@@ -14,6 +14,8 @@ pub const FOREVER: Span = Span::MAX;
 impl At {
     /// Before everything.
     pub const NEVER: Self = Self(0);
+    /// After everything.
+    pub const FOREVER: Self = Self(u64::MAX);
 
     /// This much later; for ever stays for ever.
     #[must_use]

@@ -17,10 +17,15 @@ impl Claims {
     /// is sent once [`Self::held`] is on disk.
     pub fn decided(&mut self, now: At, ip: Ipv4Addr, client: &ClientKey) {
         let horizon = self.copies.granted.as_ref().map_or(At::NEVER, |granted| granted.until);
-        let held = Held::decided(client.clone(), self.held.get(&ip), now, horizon);
+        let before = self.held.get(&ip).filter(|before| before.client == *client);
+        let is_new = before.is_none();
+        let held = Held::decided(client.clone(), before, now, horizon);
         self.held.insert(ip, held);
         self.silent.remove(&ip);
-        self.ended.remove(&ip);
+        // A promise that is made again is over later, which can wait until the first would have been.
+        if self.ended.remove(&ip).is_some() || is_new {
+            self.agenda.stir(BlockId::of(ip));
+        }
     }
 
     /// That answer was sent, or the kernel sent one of its own; `now` was read afterwards.
@@ -29,8 +34,17 @@ impl Claims {
             self.decided(now, ip, client);
         }
         let bounds = self.bounds;
+        self.is_sooner(ip, |held| held.sent(now, lease, &bounds));
+    }
+
+    /// More is known of a promise: it may be over sooner.
+    fn is_sooner(&mut self, ip: Ipv4Addr, tell: impl FnOnce(&mut Held)) {
+        let before = self.over_at(ip);
         if let Some(held) = self.held.get_mut(&ip) {
-            held.sent(now, lease, &bounds);
+            tell(held);
+        }
+        if self.over_at(ip) < before {
+            self.agenda.stir(BlockId::of(ip));
         }
     }
 
@@ -40,7 +54,9 @@ impl Claims {
         if let Some(held) = self.held.get_mut(&ip).filter(|held| held.client == *client) {
             held.renewed(at, lease, horizon, &self.bounds);
             self.silent.remove(&ip);
-            self.ended.remove(&ip);
+            if self.ended.remove(&ip).is_some() {
+                self.agenda.stir(BlockId::of(ip));
+            }
         } else {
             self.decided(at, ip, client);
             self.sent(at, ip, client, lease);
@@ -50,11 +66,12 @@ impl Claims {
     /// The kernel's maps outlived the process, and all that stands there has been told.
     pub fn kernel_told(&mut self) {
         self.held.values_mut().for_each(Held::told);
+        self.agenda.stir_all();
     }
 
     /// The same of what the kernel did with one address.
     pub fn kernel_told_of(&mut self, ip: Ipv4Addr) {
-        self.held.get_mut(&ip).into_iter().for_each(Held::told);
+        self.is_sooner(ip, Held::told);
     }
 
     /// The client of an address keeps it when its lease has ended.
@@ -70,6 +87,7 @@ impl Claims {
         if binding.is_some_and(|binding| binding.client == *client && binding.mark.is_some()) {
             self.asked.insert(ip);
             self.ended.remove(&ip);
+            self.agenda.stir(BlockId::of(ip));
         }
     }
 
@@ -86,11 +104,13 @@ impl Claims {
             self.held.remove(&ip);
         }
         self.ended.insert(ip, Ended { client: client.clone(), given_up: at, not_before });
+        self.agenda.stir(BlockId::of(ip));
     }
 
     /// The kernel has let go of an address, and all that it did before was told.
     pub fn silenced(&mut self, ip: Ipv4Addr) {
         self.silent.insert(ip);
+        self.agenda.stir(BlockId::of(ip));
     }
 
     /// A block was seen: in a watch, or in the answer to a write.
@@ -104,6 +124,7 @@ impl Claims {
             known.in_flight = None;
         }
         self.note_since(&block, now);
+        self.agenda.stir(id);
         self.copies.blocks.entry(id).or_default().copy = block;
     }
 
@@ -129,6 +150,7 @@ impl Claims {
         if copies.term.as_ref().is_some_and(|known| term.serial <= known.serial) {
             return;
         }
+        self.agenda.stir_all();
         let written = copies.term_in_flight.take_if(|written| written.serial <= term.serial);
         let Term { incarnation, until, longest, .. } = term;
         let is_ours = written.as_ref() == Some(&term);
@@ -174,6 +196,7 @@ impl Claims {
         }
         if let Some(granted) = self.copies.granted.as_mut().filter(|granted| granted.turn < turn) {
             granted.has_read = true;
+            self.agenda.stir_all();
         }
     }
 
@@ -188,6 +211,7 @@ impl Claims {
     /// A block as it is after we wrote it, whether that took effect or not; none: nobody knows.
     pub fn block_written(&mut self, now: At, id: BlockId, block: Option<Arc<Block>>) {
         self.asking.block.remove(&id);
+        self.agenda.stir(id);
         if let Some(block) = block {
             self.block_seen(now, id, block);
         }

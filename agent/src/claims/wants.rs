@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
+use super::published::BlockId;
 use super::times::{At, FOREVER, Span};
 use crate::lease::ClientKey;
 
@@ -46,13 +47,30 @@ pub struct Pool {
 impl Pool {
     /// Its addresses, in the order in which they are used.
     pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
-        let bits = |range: &RangeInclusive<Ipv4Addr>| range.start().to_bits()..=range.end().to_bits();
-        self.ranges.iter().flat_map(bits).map(Ipv4Addr::from_bits)
+        self.ranges.iter().flat_map(between)
+    }
+
+    /// The same by blocks.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (BlockId, RangeInclusive<Ipv4Addr>)> + '_ {
+        self.ranges.iter().flat_map(|range| {
+            let (first, last) = (*range.start(), *range.end());
+            let starts = (BlockId::of(first).first().to_bits()..=last.to_bits()).step_by(256);
+            starts.map(move |start| {
+                let id = BlockId::of(Ipv4Addr::from_bits(start));
+                let (from, to) = id.addresses().into_inner();
+                (id, from.max(first)..=to.min(last))
+            })
+        })
     }
 
     pub(super) fn contains(&self, ip: Ipv4Addr) -> bool {
         self.ranges.iter().any(|range| range.contains(&ip))
     }
+}
+
+/// All addresses of a range.
+pub(super) fn between(range: &RangeInclusive<Ipv4Addr>) -> impl Iterator<Item = Ipv4Addr> + use<> {
+    (range.start().to_bits()..=range.end().to_bits()).map(Ipv4Addr::from_bits)
 }
 
 impl Wants {

@@ -16,6 +16,7 @@ mod answers;
 mod breaks;
 mod calls;
 mod client;
+mod overlooked;
 mod random;
 mod server;
 mod staged;
