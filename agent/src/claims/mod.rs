@@ -111,6 +111,9 @@
 //!   by the client's or the operator's word alone, once an agent that may have promised it is away for good.
 //! - Who stands by takes no client for gone ([`Wants::hears_since`]): it hears none. Addresses that clients keep
 //!   ([`Wants::kept`]) are given up by the client's or the operator's word alone.
+//! - The term of an agent that never returns stays for as long as its ClusterAgent: a write that it had on its way
+//!   can still claim addresses, which nobody could take then (R5), and R8 waits by it for all that it may have
+//!   answered, of the longest binding there is.
 //! - [`Bounds::DEFAULT`] has the why of its own.
 //!
 //! The tests in `model` run this with everything that can go wrong, and take each rule out in turn: R9's "only
