@@ -383,3 +383,54 @@ fn definition_without_rules(kind: &str, plural: &str) -> String {
     })
     .to_string()
 }
+
+#[test]
+fn the_lease_that_says_who_answers_belongs_to_the_object_of_today() -> Result<()> {
+    let test = skip::this_test();
+    if !skip::is_root(&test) || !kube::is_own(&test) || !kube::is_there(&test) {
+        return Ok(());
+    }
+    let mut cluster = Cluster::start()?;
+    cluster_agent::install_definitions(&cluster)?;
+    cluster.start_controllers()?;
+    let pair = Pair::new()?;
+    cluster.connect(&pair.server)?;
+    let name = agent_name();
+    cluster.apply(&manifest(&name, "s0", &[]))?;
+    let lease = format!("agent-{name}");
+    // As it was made before it had an owner.
+    let metadata = json!({"name": lease, "namespace": "default"});
+    let spec = json!({"holderIdentity": "somebody", "leaseDurationSeconds": 9});
+    let kind = "Lease";
+    let former =
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": kind, "metadata": metadata, "spec": spec});
+    cluster.apply(&former.to_string())?;
+
+    let agent = ClusterAgent::start(&cluster, &pair.server, &name)?;
+    let is_owned = |cluster: &Cluster| -> Result<bool> {
+        let object = cluster.get_json("clusteragent", &name)?.context("the object")?;
+        let Ok(lease) = cluster.kubectl(&["get", "lease", &lease, "-o", "json"]) else {
+            return Ok(false);
+        };
+        let lease: Value = serde_json::from_str(&lease)?;
+        let owners = lease["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
+        let [owner] = &*owners else { return Ok(false) };
+        Ok(owner["uid"] == object["metadata"]["uid"] && lease["spec"]["holderIdentity"] != "somebody")
+    };
+    let leads = |agent: &ClusterAgent| -> Result<bool> {
+        let (_, metrics) = agent.http(HTTP, "/metrics")?;
+        Ok(metrics.lines().any(|line| line == "xdhcpd_leader 1"))
+    };
+    wait::until_true("the Lease to have its owner", CONVERGED, || Ok(is_owned(&cluster)? && leads(&agent)?))?;
+    for _ in 0..3 {
+        cluster.kubectl(&["delete", "clusteragent", &name])?;
+        cluster.apply(&manifest(&name, "s0", &[]))?;
+        wait::until_true("the Lease to be the new object's", CONVERGED, || is_owned(&cluster))?;
+    }
+    // What the first ones owned is removed by now, and no later one.
+    let mut together = 0;
+    wait::until_true("the Lease to stay the last one's", CONVERGED, || {
+        together = if is_owned(&cluster)? && leads(&agent)? { together + 1 } else { 0 };
+        Ok(together >= 20)
+    })
+}

@@ -70,7 +70,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
         namespace: settings.namespace.clone(),
         name: ELECTION.to_owned(),
         me: identity,
-        owner: None,
+        owner: tokio::sync::watch::channel(None).1,
         lease: election::LEASE,
     };
     info!(namespace = settings.namespace, identity = candidacy.me, image = settings.image, "started");

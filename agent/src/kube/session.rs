@@ -421,7 +421,9 @@ impl Keeper {
         self.session.wanted.send_if_modified(|before| {
             let is_other = match (&*before, &wanted) {
                 (Some(before), Some(wanted)) => {
-                    before.agent.spec != wanted.agent.spec || before.endpoints != wanted.endpoints
+                    before.agent.spec != wanted.agent.spec
+                        || before.agent.metadata.uid != wanted.agent.metadata.uid
+                        || before.endpoints != wanted.endpoints
                 }
                 _ => true,
             };

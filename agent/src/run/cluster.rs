@@ -350,12 +350,12 @@ impl Begun {
     ) {
         let Wires { core, ends, metrics, conditions, configs, going, notices } = wires;
         let shows = publishing.shows();
-        publishing.go_on(tasks, &self.kubernetes, (conditions.clone(), notices), stop);
+        let (wanted_sender, wanted) = watch::channel(None);
+        publishing.go_on(tasks, &self.kubernetes, (conditions.clone(), notices, wanted.clone()), stop);
         if self.read_from.is_some() {
             conditions.wait_for(SYNCED, "the objects of the cluster have not been read yet");
         }
         let (settings_sender, settings) = watch::channel(settings(&self.cluster.agent, &self.applied.spec));
-        let (wanted_sender, wanted) = watch::channel(None);
         let session = Session {
             kubernetes: self.kubernetes.clone(),
             settings,

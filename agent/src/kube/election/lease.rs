@@ -75,13 +75,20 @@ pub fn record(lease: &Lease) -> Record {
 }
 
 /// One that is not there yet.
-pub fn new(name: &str, owner: Option<OwnerReference>) -> Lease {
-    let metadata = ObjectMeta {
-        name: Some(name.to_owned()),
-        owner_references: owner.map(|owner| vec![owner]),
-        ..ObjectMeta::default()
-    };
-    Lease { metadata, spec: None }
+pub fn new(name: &str) -> Lease {
+    Lease { metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }, spec: None }
+}
+
+/// The Lease as one that goes with its owner, and not with a former one of that name.
+pub fn owned(mut lease: Lease, owner: Option<&OwnerReference>) -> Lease {
+    if let Some(owner) = owner {
+        let owners = lease.metadata.owner_references.get_or_insert_default();
+        if !owners.iter().any(|known| known.uid == owner.uid) {
+            owners.retain(|known| (&known.kind, &known.name) != (&owner.kind, &owner.name));
+            owners.push(owner.clone());
+        }
+    }
+    lease
 }
 
 /// The Lease as held by `me`, after it was as `before`. Its times are for people.
@@ -122,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_new_holder_is_counted_and_one_that_renews_is_not() {
-        let first = kept(held(new("l", None), "a", TERM));
+        let first = kept(held(new("l"), "a", TERM));
         let transitions = |lease: &Lease| lease.spec.as_ref().unwrap().lease_transitions;
         assert_eq!(transitions(&first), Some(0));
         let again = held(first.clone(), "a", TERM);
@@ -133,15 +140,34 @@ mod tests {
 
     #[test]
     fn only_what_is_ours_is_given_up() {
-        let lease = held(new("l", None), "a", TERM);
+        let lease = held(new("l"), "a", TERM);
         assert_eq!(given_up(lease.clone(), "b"), None);
         let free = given_up(lease, "a").unwrap();
         assert_eq!(record(&free).holder, None);
     }
 
     #[test]
+    fn a_lease_belongs_to_the_owner_of_today_and_to_whomever_others_have_named() {
+        let owner = |kind: &str, uid: &str| OwnerReference {
+            kind: kind.into(),
+            name: "o".into(),
+            uid: uid.into(),
+            ..OwnerReference::default()
+        };
+        let (former, today, others) = (owner("K", "1"), owner("K", "2"), owner("Other", "3"));
+        let owners = |lease: &Lease| lease.metadata.owner_references.clone();
+        let mut lease = owned(new("l"), Some(&former));
+        assert_eq!(owners(&lease), Some(vec![former]));
+        lease.metadata.owner_references.get_or_insert_default().push(others.clone());
+        let lease = owned(lease, Some(&today));
+        assert_eq!(owners(&lease), Some(vec![others.clone(), today.clone()]));
+        let lease = owned(owned(lease, Some(&today)), None);
+        assert_eq!(owners(&lease), Some(vec![others, today]));
+    }
+
+    #[test]
     fn a_renewal_changes_the_record_and_a_label_does_not() {
-        let lease = kept(held(new("l", None), "a", TERM));
+        let lease = kept(held(new("l"), "a", TERM));
         assert_eq!(record(&lease).lease, Some(TERM));
         assert_ne!(record(&lease), record(&held(lease.clone(), "a", TERM)));
         let mut labelled = lease.clone();

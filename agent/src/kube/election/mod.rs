@@ -46,8 +46,8 @@ pub struct Candidacy {
     pub name: String,
     /// Who we are; nobody else has this name at the same time. Who comes back with it goes on leading.
     pub me: String,
-    /// With what the Lease is to go, if we make it.
-    pub owner: Option<OwnerReference>,
+    /// With what the Lease is to go, as far as that is known now: one that we write says so.
+    pub owner: watch::Receiver<Option<OwnerReference>>,
     /// How long a leader that says nothing is still one; [`LEASE`], and in whole seconds.
     pub lease: Duration,
 }
@@ -179,8 +179,7 @@ impl<S: Shelf> Candidate<S> {
         }
         let found = self.meanwhile(in_time(self.term.patience, self.shelf.read())).await?;
         let step = self.election.read(found.as_ref().map(lease::record), self.now());
-        let Candidacy { name, owner, .. } = &self.candidacy;
-        let lease = found.unwrap_or_else(|| lease::new(name, owner.clone()));
+        let lease = found.unwrap_or_else(|| lease::new(&self.candidacy.name));
         match step {
             Step::Wait => Ok(Asked::Clear),
             Step::Renew | Step::Take => self.write(lease).await,
@@ -189,7 +188,8 @@ impl<S: Shelf> Candidate<S> {
 
     /// Writes our name, if the Lease is still as it is here.
     async fn write(&mut self, lease: Lease) -> Result<Asked, RequestError> {
-        let held = lease::held(lease, &self.candidacy.me, self.candidacy.lease);
+        let Candidacy { me, lease: term, owner, .. } = &self.candidacy;
+        let held = lease::held(lease::owned(lease, owner.borrow().as_ref()), me, *term);
         let sent = self.now();
         self.election.writes();
         let written = self.meanwhile(in_time(self.term.patience, self.shelf.write(&held))).await?;

@@ -91,7 +91,9 @@ impl Election {
 
     /// The record was read (none: there is none), and the answer came at `now`.
     pub fn read(&mut self, record: Option<Record>, now: Duration) -> Step {
-        let record = record.unwrap_or_default();
+        // Where it was removed, the one who held it may not know yet.
+        let former = || self.seen.as_ref().map(|(seen, _)| seen.clone());
+        let record = record.or_else(former).unwrap_or_default();
         let holder = record.holder.clone().filter(|holder| !holder.is_empty());
         let lease = record.lease.map_or(self.term.lease, |lease| lease.min(LONGEST)).max(self.term.lease);
         let since = match &self.seen {
@@ -180,6 +182,16 @@ mod tests {
         assert_eq!(election.read(Some(record("b", 2)), at(109)), Step::Wait);
         assert_eq!(election.read(Some(record("b", 2)), at(117)), Step::Wait);
         assert_eq!(election.read(Some(record("b", 2)), at(118)), Step::Take);
+    }
+
+    #[test]
+    fn who_held_a_record_that_was_removed_has_its_time_to_make_it_again() {
+        let mut election = election("a");
+        election.read(Some(record("b", 1)), at(100));
+        assert_eq!(election.read(None, at(101)), Step::Wait);
+        assert_eq!(election.read(Some(record("b", 2)), at(102)), Step::Wait);
+        assert_eq!(election.read(None, at(110)), Step::Wait);
+        assert_eq!(election.read(None, at(111)), Step::Take);
     }
 
     #[test]

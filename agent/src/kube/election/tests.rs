@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use proptest::prelude::*;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -38,12 +39,18 @@ struct Way {
     mood: watch::Sender<Mood>,
     /// How long a request takes to arrive, and its answer to come back.
     delay: Duration,
+    owner: watch::Sender<Option<OwnerReference>>,
 }
 
 impl Way {
     fn new() -> Self {
         let kept = Arc::new(Mutex::new(Kept { lease: None, version: 0 }));
-        Self { kept, mood: watch::channel(Mood::Answers).0, delay: Duration::from_millis(20) }
+        Self {
+            kept,
+            mood: watch::channel(Mood::Answers).0,
+            delay: Duration::from_millis(20),
+            owner: watch::channel(None).0,
+        }
     }
 
     /// That of another candidate.
@@ -53,6 +60,17 @@ impl Way {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap()
+    }
+
+    /// Has the owner made (again), with this uid.
+    fn own(&self, uid: &str) {
+        let owner = OwnerReference { name: "o".into(), uid: uid.into(), ..OwnerReference::default() };
+        self.owner.send_replace(Some(owner));
+    }
+
+    fn owners(&self) -> Vec<String> {
+        let lease = self.kept().lease.clone().unwrap_or_default();
+        lease.metadata.owner_references.into_iter().flatten().map(|owner| owner.uid).collect()
     }
 
     fn holder(&self) -> Option<String> {
@@ -107,7 +125,7 @@ impl Running {
             namespace: "dhcp".into(),
             name: "lease".into(),
             me: me.into(),
-            owner: None,
+            owner: way.owner.subscribe(),
             lease: LEASE,
         };
         let (run, leads) = run(way.clone(), candidacy, stop.clone());
@@ -200,6 +218,42 @@ async fn a_lease_that_was_removed_is_made_again() {
     sleep(Duration::from_mins(1)).await;
     assert!(way.holder().is_some());
     assert!(first.leads() != second.leads());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_without_an_owner_gets_it_with_the_next_renewal() {
+    let (way, first, _, second) = two().await;
+    assert!(way.owners().is_empty(), "nobody knew it");
+    way.own("1");
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(way.owners(), ["1"]);
+    assert!(first.leads() && !second.leads());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_of_a_former_owner_becomes_the_new_ones_or_is_made_again() {
+    let (way, first, other, second) = two().await;
+    for way in [&way, &other] {
+        way.own("1");
+    }
+    sleep(Duration::from_secs(3)).await;
+    // The owner is made anew, and what its predecessor owned is removed before anybody knows.
+    way.kept().lease = None;
+    sleep(Duration::from_secs(3)).await;
+    for way in [&way, &other] {
+        way.own("2");
+    }
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(way.owners(), ["2"]);
+    // Or after that.
+    way.kept().lease = None;
+    let mut leaders = Vec::new();
+    for _ in 0..100 {
+        sleep(Duration::from_millis(100)).await;
+        leaders.push(u8::from(first.leads()) + u8::from(second.leads()));
+    }
+    assert!(leaders.iter().all(|leaders| *leaders <= 1), "{leaders:?}");
+    assert_eq!((leaders.last(), way.owners()), (Some(&1), vec!["2".to_owned()]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,6 +21,8 @@ use crate::config::Config;
 use crate::kube::claims::{self, Store, Theirs};
 use crate::kube::client::{Kubernetes, RequestError, ask};
 use crate::kube::election::{self, Candidacy, LEASE, lease};
+use crate::kube::events::about;
+use crate::kube::session::Wanted;
 use crate::notices::Notices;
 use crate::run::claims::{Beginning, Offset, Word};
 
@@ -36,7 +38,7 @@ pub struct Publishing {
     word: watch::Sender<Word>,
     shows: watch::Sender<bool>,
     /// The ClusterAgent; none: it has not been read.
-    owner: Option<OwnerReference>,
+    owner: watch::Sender<Option<OwnerReference>>,
 }
 
 /// The object as the owner of what goes with it.
@@ -65,7 +67,7 @@ impl Begun {
         let me = Arc::clone(&saved.me);
         let beginning = Beginning { me: saved.me, copies: saved.copies, offset, ours, word };
         let shows = watch::channel(sender.borrow().is_ours()).0;
-        let owner = self.read_from.as_ref().and_then(owner_of);
+        let owner = watch::channel(self.read_from.as_ref().and_then(owner_of)).0;
         Ok((beginning, Publishing { me, store, theirs, offset, word: sender, shows, owner }))
     }
 }
@@ -81,7 +83,7 @@ impl Publishing {
         self,
         tasks: &mut JoinSet<()>,
         kubernetes: &Kubernetes,
-        (conditions, notices): (Conditions, Notices),
+        (conditions, notices, mut wanted): (Conditions, Notices, watch::Receiver<Option<Wanted>>),
         stop: &CancellationToken,
     ) {
         let Self { me, store, theirs, offset, word, shows, owner } = self;
@@ -103,7 +105,7 @@ impl Publishing {
             namespace: kubernetes.client.default_namespace().to_owned(),
             name: format!("agent-{}", kubernetes.agent),
             me: me.to_string(),
-            owner,
+            owner: owner.subscribe(),
             lease: LEASE,
         };
         let (election, leads) = election::stand(kubernetes, candidacy.clone(), stop.clone());
@@ -115,10 +117,21 @@ impl Publishing {
                 shows.send_if_modified(|shows| std::mem::replace(shows, is_ours) != is_ours);
             }
         };
+        // One that is made again under its name is another owner.
+        let owning = async move {
+            while wanted.changed().await.is_ok() {
+                let seen =
+                    wanted.borrow_and_update().as_ref().and_then(|wanted| owner_of(&about(&wanted.agent)));
+                owner.send_if_modified(|owner| {
+                    seen.is_some() && std::mem::replace(owner, seen.clone()) != seen
+                });
+            }
+        };
         tasks.spawn(async move {
+            let following = async { tokio::join!(follow(kubernetes, candidacy, leads, word), showing, owning) };
             tokio::select! {
                 () = stop.cancelled() => {}
-                ((), ()) = async { tokio::join!(follow(kubernetes, candidacy, leads, word), showing) } => {}
+                ((), (), ()) = following => {}
             }
         });
     }
