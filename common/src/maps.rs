@@ -192,7 +192,7 @@ pub const CARRIED_COUNTERS: u32 = 1;
 pub struct Event {
     /// [`EventKind`].
     pub kind: u32,
-    /// For another server: its messages, and others' on that wire, since the last such event.
+    /// For another server: its messages since the last such event.
     pub messages: u32,
     /// The client; for another server its own MAC.
     pub key: LeaseKey,
@@ -226,7 +226,7 @@ impl EventKind {
 pub struct Budget {
     /// When `left` was last filled.
     pub filled: u64,
-    /// Messages left; of other servers, those that no event told of yet.
+    /// Messages left; of another server, those that no event told of yet.
     pub left: u32,
     /// Always zero.
     pub zero: u32,

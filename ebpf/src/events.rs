@@ -61,7 +61,7 @@ pub(crate) fn submit_now(room: RingBufEntry<Event>, event: Event) {
     room.submit(WAKE_UP);
 }
 
-/// Counts a reply of another DHCP server on a wire that is ours, and tells of it about once a second.
+/// Counts a reply of another DHCP server on a wire that is ours, and tells of that server about once a second.
 #[inline(always)]
 pub(crate) fn other_server(link: &Link, ip: [u8; 4], counting: &mut Counting) {
     let Some(server) = maps::server(&link.wire) else {
@@ -73,7 +73,7 @@ pub(crate) fn other_server(link: &Link, ip: [u8; 4], counting: &mut Counting) {
     counting.add(Counter::OtherServerMessages);
     // SAFETY: a helper without arguments.
     let now = unsafe { bpf_ktime_get_boot_ns() };
-    let Some(messages) = limits::other_servers_to_tell(link.wire, now) else {
+    let Some(messages) = limits::other_server_to_tell(link.wire, link.source, now) else {
         return;
     };
     if let Some(room) = reserve() {

@@ -13,8 +13,14 @@ use crate::words;
 /// The key of a wire's own bucket: no client has this MAC.
 const WIRE: u64 = 0;
 
-/// The key of what was seen of other servers: no client has this MAC either.
+/// What makes of another server's MAC a group's, which is no client's either: the key of what was seen of it.
+const GROUP: u8 = 1;
+
+/// The key of a wire's bucket of events about other servers.
 const OTHER_SERVERS: [u8; 6] = [0xff; 6];
+
+/// Events about other servers, a second and a wire: somebody may forge many.
+const OTHER_SERVERS_PER_SECOND: u32 = 16;
 
 /// Which budget a message is over, if any; else it is taken from both.
 ///
@@ -32,20 +38,22 @@ pub(crate) fn over(request: &Request) -> Option<Counter> {
     None
 }
 
-/// Counts a message of another server on this wire. About once in a second there is an event due: then it
-/// gives how many came since the last.
+/// Counts a message of another server on this wire. About once in a second there is an event due about each:
+/// then it gives how many of its messages came since the last.
 #[inline(always)]
-pub(crate) fn other_servers_to_tell(wire: Wire, now: u64) -> Option<u32> {
-    let key = LeaseKey { wire, mac: OTHER_SERVERS, zero: [0; 2] };
+pub(crate) fn other_server_to_tell(wire: Wire, server: [u8; 6], now: u64) -> Option<u32> {
+    let [first, second, third, fourth, fifth, sixth] = server;
+    let key = LeaseKey { wire, mac: [first | GROUP, second, third, fourth, fifth, sixth], zero: [0; 2] };
+    let everybody = LeaseKey { wire, mac: OTHER_SERVERS, zero: [0; 2] };
     let Some(seen) = LIMITS.get_ptr_mut(key) else {
-        // If it cannot be kept, there is an event for each: the ring's length is the bound then.
+        // If it cannot be kept, there is an event for each: the wire's bucket is the bound then.
         let _kept = LIMITS.insert(key, Budget { filled: now, left: 0, zero: 0 }, 0);
-        return Some(1);
+        return take(&everybody, OTHER_SERVERS_PER_SECOND, now).then_some(1);
     };
     // SAFETY: the map's elements outlive the program's run; a race costs a count at most.
     let seen = unsafe { &mut *seen };
     let messages = seen.left.wrapping_add(1);
-    if now.saturating_sub(seen.filled) < SECOND {
+    if now.saturating_sub(seen.filled) < SECOND || !take(&everybody, OTHER_SERVERS_PER_SECOND, now) {
         seen.left = messages;
         return None;
     }

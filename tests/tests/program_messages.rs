@@ -228,14 +228,30 @@ fn c58_another_server_is_counted_and_told_of_but_let_through() {
     }
     assert_eq!(scene.0.count(Counter::OtherServerMessages), 3);
     let events = scene.0.events();
-    assert_eq!(events.len(), 1, "one in a second");
+    assert_eq!(events.len(), 1, "one of a server in a second");
     assert_eq!((events[0].kind, events[0].key.mac), (EventKind::OTHER_SERVER, RELAY));
     assert_eq!((events[0].ip, events[0].messages), ([10, 9, 0, 66], 1));
+    scene.passes_built(&offer.clone().with(|frame| frame.source = CLIENT), Counter::NotDhcp);
+    assert_eq!(scene.0.events()[0].key.mac, CLIENT, "one that answers much hides no other");
     std::thread::sleep(std::time::Duration::from_millis(1050));
     scene.passes_built(&offer, Counter::NotDhcp);
     assert_eq!(scene.0.events()[0].messages, 3, "with those that came meanwhile");
     scene.passes_built(&offer.with(|frame| frame.source = OURS), Counter::NotDhcp);
-    assert_eq!(scene.0.count(Counter::OtherServerMessages), 4, "ours do not count");
+    assert_eq!(scene.0.count(Counter::OtherServerMessages), 5, "ours do not count");
+}
+
+#[test]
+fn c58_servers_without_end_are_told_of_so_often_and_no_more() {
+    let Some(mut scene) = Scene::set() else { return };
+    for number in 0..100 {
+        let offer = FrameBuilder::message(2).with(|frame| {
+            (frame.from_port, frame.to_port, frame.kind[0]) = (67, 68, 2);
+            (frame.source, frame.from) = ([2, 3, 0, 0, 0, number], [10, 9, 0, 66]);
+        });
+        scene.passes_built(&offer, Counter::NotDhcp);
+    }
+    let told = scene.0.events().len();
+    assert!((16..50).contains(&told), "{told} events");
 }
 
 #[test]

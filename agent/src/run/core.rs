@@ -5,7 +5,7 @@
 //! one turn: read all there is (bounded), decide, and carry it out as a batch (`batch`).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,7 @@ use super::disk::Disk;
 use super::follow::{News, Seen};
 use super::links::{Heard, Links};
 use super::loader::Loader;
+use super::other_servers::Unjudged;
 use super::outlets::Outlets;
 use super::own_address::OwnAddresses;
 use super::quiet::Quiet;
@@ -76,6 +77,7 @@ pub struct Core {
     pub(super) recycle_after: Moment,
     pub(super) events: Vec<Event>,
     pub(super) quiet: Quiet,
+    pub(super) unjudged: Unjudged,
     /// The addresses set in place of the interfaces' own; there from the first turn on.
     pub(super) addresses: Option<OwnAddresses>,
     /// Our share of the addresses, where other agents may have some; none: all are ours.
@@ -239,7 +241,7 @@ impl Core {
                         batch.write(write);
                     }
                 }
-                EventKind::OTHER_SERVER => self.other_server(&event),
+                EventKind::OTHER_SERVER => self.other_server(&event, Instant::now()),
                 // The message itself comes up and says what it wants.
                 _ => {}
             }
@@ -249,17 +251,6 @@ impl Core {
             warn!("{fault}; a lease may end early in the kernel, and is then renewed by the agent");
         }
         more
-    }
-
-    fn other_server(&mut self, event: &Event) {
-        let network = self.engine.served().iter().find(|served| served.place.wire == event.key.wire);
-        let Some(name) = network.map(|served| served.config.name.clone()) else { return };
-        if let Some(notice) = warnings::of_other_server(&mut self.quiet, &name, event) {
-            warn!("{notice}");
-            self.outlets.notices.tell(notice);
-        }
-        let count = self.counts.other_servers.entry(name).or_default();
-        *count = count.saturating_add(event.messages.max(1).into());
     }
 
     /// Takes frames off every link, as many as one batch holds, and decides on them; whether there
@@ -369,6 +360,7 @@ impl Core {
         let now = Now::read();
         self.try_disk_again(now);
         self.look_for_templates(now.moment);
+        self.judge_servers(Instant::now());
         self.follow();
     }
 

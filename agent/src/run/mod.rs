@@ -21,6 +21,7 @@ mod follow;
 mod links;
 mod loader;
 mod options;
+mod other_servers;
 mod outlets;
 pub mod own_address;
 mod places;
@@ -320,6 +321,7 @@ fn build_core(begin: Begin) -> Result<Core> {
         recycle_after: Moment::NEVER,
         events: Vec::new(),
         quiet: quiet::Quiet::default(),
+        unjudged: other_servers::Unjudged::default(),
         addresses: None,
         share,
         config,

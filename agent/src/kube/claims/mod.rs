@@ -22,6 +22,7 @@
 //! - `swap`: compare-and-swap of an object; `calls`: one request, and the date of its answer
 //! - `seen`: blocks as the watch shows them; `clock`: what is known of ours
 //! - [`guards`]: who lets the objects go
+//! - [`servers`]: by which hardware addresses agents answer, so that none takes another for a stranger
 //!
 //! What the protocol assumes (A1) and how it comes about:
 //!
@@ -42,12 +43,13 @@ pub mod forms;
 pub mod guards;
 mod jobs;
 mod seen;
+pub mod servers;
 mod spacing;
 mod store;
 mod swap;
 mod task;
 
-pub use calls::Watch;
+pub use calls::{Calls, Watch};
 pub use clock::CLOCK;
 pub use store::{Saved, Store};
 pub use task::{Session, run};

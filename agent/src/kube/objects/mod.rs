@@ -41,6 +41,9 @@ pub const GROUP: &str = "bmc.spidernet.io";
 /// The finalizer that keeps [`AddressBlock`]s and [`AgentTerm`]s while agents may rely on them.
 pub const CLAIMS_GUARD: &str = "bmc.spidernet.io/claims";
 
+/// The annotation of an [`AgentTerm`] that says by which hardware addresses its agent answers clients.
+pub const SERVERS: &str = "bmc.spidernet.io/servers";
+
 /// The text, unless it is empty.
 pub fn said(text: Option<&String>) -> Option<&str> {
     text.map(String::as_str).filter(|text| !text.is_empty())

@@ -54,8 +54,10 @@ use crate::clock::{Moment, Now};
 use crate::config::Config;
 use crate::engine::permit::{Alone, Permits};
 use crate::engine::served::Place;
+use crate::kube::claims::servers::{Neighbours, Servers};
 use crate::kube::claims::{Heard, Ours};
 use crate::lease::{AnsweredBy, ClientKey, Lease, State, Table};
+use crate::report::Mac;
 
 use self::clock::span;
 use self::horizons::Pass;
@@ -90,6 +92,8 @@ pub struct Beginning {
     pub ours: Ours,
     /// Whether this agent is the one that answers.
     pub word: watch::Receiver<Word>,
+    /// Who else answers on the wire as one of us.
+    pub neighbours: Neighbours,
 }
 
 /// Who answers clients, as far as is known.
@@ -119,6 +123,7 @@ pub struct Share {
     ours: Ours,
     /// Who answers, as the election has it.
     word: watch::Receiver<Word>,
+    pub(super) neighbours: Neighbours,
     part: Word,
     /// Since when it is so.
     since: At,
@@ -165,7 +170,7 @@ impl Share {
         table: &Table,
         now: Now,
     ) -> Self {
-        let Beginning { me, copies, offset, ours, mut word } = beginning;
+        let Beginning { me, copies, offset, ours, mut word, neighbours } = beginning;
         let at = offset.at(now.moment);
         let held = recover::held(table, config, &copies, offset, now.moment);
         let part = *word.borrow_and_update();
@@ -178,6 +183,7 @@ impl Share {
             offset,
             ours,
             word,
+            neighbours,
             part,
             since: at,
             may_have_entries: true,
@@ -195,7 +201,14 @@ impl Share {
             rests_until: Moment::NEVER,
         };
         share.take_former(table);
+        share.answers_by(places);
         share
+    }
+
+    /// Our places are these: other agents are not to take us for a stranger there.
+    fn answers_by(&self, places: &[Place]) {
+        let servers: Servers = places.iter().map(|place| Mac(place.mac)).collect();
+        self.neighbours.own.send_if_modified(|own| std::mem::replace(own, servers.clone()) != servers);
     }
 
     /// Whether this agent is the one that answers clients.
@@ -337,6 +350,7 @@ impl Share {
     /// Another configuration is served.
     pub(super) fn reconfigured(&mut self, config: &Config, places: &[Place], now: Moment) {
         self.claims.want(wants(config, places, Part::of(self.part, self.since)));
+        self.answers_by(places);
         self.seen = self.claims.copies().blocks.keys().copied().collect();
         self.wake(now);
     }

@@ -13,7 +13,7 @@ use crate::claims::{At, Clock, Copies};
 use crate::clock::{Moment, Now};
 use crate::config::{Config, parse_yaml};
 use crate::control;
-use crate::kube::claims::{Heard, Theirs, queues};
+use crate::kube::claims::{Heard, Theirs, queues, servers};
 use crate::lease::{AnsweredBy, Lease, State};
 use crate::run::core::Core;
 use crate::run::loader::Loader;
@@ -39,7 +39,8 @@ fn begin(folder: &TempDir, offset: Offset) -> (Begin, Theirs) {
     let leases = open_journal(&prepared.config).unwrap();
     let (ours, theirs) = queues();
     let word = watch::channel(Word::Ours).1;
-    let share = Beginning { me: "us".into(), copies: Copies::default(), offset, ours, word };
+    let (neighbours, _) = servers::neighbours();
+    let share = Beginning { me: "us".into(), copies: Copies::default(), offset, ours, word, neighbours };
     (
         Begin {
             prepared,

@@ -18,7 +18,8 @@ use crate::claims::{AgentId, Bounds};
 use crate::clock::Now;
 use crate::conditions::Conditions;
 use crate::config::Config;
-use crate::kube::claims::{self, Store, Theirs};
+use crate::kube::claims::servers::{self, Noting};
+use crate::kube::claims::{self, Calls, Store, Theirs, Watch};
 use crate::kube::client::{Kubernetes, RequestError, ask};
 use crate::kube::election::{self, Candidacy, LEASE, lease};
 use crate::kube::events::about;
@@ -34,6 +35,7 @@ pub struct Publishing {
     me: AgentId,
     store: Store,
     theirs: Theirs,
+    noting: Noting,
     offset: Offset,
     word: watch::Sender<Word>,
     shows: watch::Sender<bool>,
@@ -60,15 +62,16 @@ impl Begun {
         let (store, saved) = Store::open(folder, name, has_leases, owner)
             .with_context(|| format!("{}: what is known of other agents cannot be kept", folder.display()))?;
         let (ours, theirs) = claims::queues();
+        let (neighbours, noting) = servers::neighbours();
         let offset = Offset::of(Now::read());
         // Where nobody can be asked, nobody is known to answer but us.
         let word = if self.read_from.is_some() { Word::Unknown } else { Word::Ours };
         let (sender, word) = watch::channel(word);
         let me = Arc::clone(&saved.me);
-        let beginning = Beginning { me: saved.me, copies: saved.copies, offset, ours, word };
+        let beginning = Beginning { me: saved.me, copies: saved.copies, offset, ours, word, neighbours };
         let shows = watch::channel(sender.borrow().is_ours()).0;
         let owner = watch::channel(self.read_from.as_ref().and_then(owner_of)).0;
-        Ok((beginning, Publishing { me, store, theirs, offset, word: sender, shows, owner }))
+        Ok((beginning, Publishing { me, store, theirs, noting, offset, word: sender, shows, owner }))
     }
 }
 
@@ -86,16 +89,20 @@ impl Publishing {
         (conditions, notices, mut wanted): (Conditions, Notices, watch::Receiver<Option<Wanted>>),
         stop: &CancellationToken,
     ) {
-        let Self { me, store, theirs, offset, word, shows, owner } = self;
+        let Self { me, store, theirs, noting, offset, word, shows, owner } = self;
         let mut heard = word.subscribe();
         let node = rustix::system::uname().nodename().to_str().ok().map(str::to_owned);
+        let now: Watch = Arc::new(move || offset.at(Now::read().moment));
+        let calls = Calls { client: kubernetes.once(), now: Arc::clone(&now), bounds: Bounds::DEFAULT };
+        let name: Arc<str> = kubernetes.agent.as_str().into();
+        tasks.spawn(servers::note(calls, name, Arc::clone(&me), noting, stop.clone()));
         let session = claims::Session {
             kubernetes: kubernetes.clone(),
             me: Arc::clone(&me),
             store,
             node,
             bounds: Bounds::DEFAULT,
-            now: Arc::new(move || offset.at(Now::read().moment)),
+            now,
             queues: theirs,
             conditions,
             notices,
