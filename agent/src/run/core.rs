@@ -5,6 +5,7 @@
 //! one turn: read all there is (bounded), decide, and carry it out as a batch (`batch`).
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -25,7 +26,7 @@ use crate::lease::{Journal, Table};
 
 use super::adopt;
 use super::batch::Batch;
-use super::claims::{self, Share};
+use super::claims::{self, Share, Unanswered, Word};
 use super::commit::UnderWay;
 use super::disk::Disk;
 use super::follow::{News, Seen};
@@ -78,6 +79,7 @@ pub struct Core {
     pub(super) events: Vec<Event>,
     pub(super) quiet: Quiet,
     pub(super) unjudged: Unjudged,
+    pub(super) unanswered: Unanswered,
     /// The addresses set in place of the interfaces' own; there from the first turn on.
     pub(super) addresses: Option<OwnAddresses>,
     /// Our share of the addresses, where other agents may have some; none: all are ours.
@@ -256,11 +258,13 @@ impl Core {
     /// Takes frames off every link, as many as one batch holds, and decides on them; whether there
     /// may be more.
     fn read_frames(&mut self, batch: &mut Batch, began: Moment) -> bool {
-        let Self { links, engine, table, counts, quiet, releases, outlets, seen, share, .. } = self;
+        let Self { links, engine, table, counts, quiet, releases, outlets, seen, share, unanswered, .. } =
+            self;
         let mut outcomes = Vec::new();
         let mut probed = Vec::new();
         let mut asked = Vec::new();
-        let is_silent = share.as_ref().is_some_and(|share| !share.answers());
+        let word = share.as_ref().map_or(Word::Ours, Share::word);
+        let ours: Vec<Ipv4Addr> = engine.served().iter().map(|served| served.place.server).collect();
         let is_shared = share.is_some();
         // After the frame came in: what may be promised of a share ends at a time.
         let time = || if is_shared { Now::read().moment } else { began };
@@ -280,7 +284,12 @@ impl Core {
                     return probed.extend(claimed.into_iter().map(|probed| (probed, now)));
                 }
             };
-            if is_silent {
+            let answers = match word {
+                Word::Ours => true,
+                Word::Unknown | Word::Anothers => false,
+                Word::Lost => unanswered.hears(wire, &request.facts, &ours, now),
+            };
+            if !answers {
                 return counts.ignore(Ignored::StandingBy.name());
             }
             match engine.handle(table, &request, wire, turn) {
@@ -361,6 +370,7 @@ impl Core {
         self.try_disk_again(now);
         self.look_for_templates(now.moment);
         self.judge_servers(Instant::now());
+        self.announce_again(now.moment);
         self.follow();
     }
 

@@ -321,6 +321,7 @@ fn build_core(begin: Begin) -> Result<Core> {
         recycle_after: Moment::NEVER,
         events: Vec::new(),
         quiet: quiet::Quiet::default(),
+        unanswered: claims::Unanswered::default(),
         unjudged: other_servers::Unjudged::default(),
         addresses: None,
         share,

@@ -9,6 +9,10 @@
 //! earlier, at two thirds of that after it sent its last renewal that went through, whether or not the API
 //! server answers.
 //!
+//! A follower that cannot read the Lease for longer than it lasts knows of no leader, and is none: with nobody to ask,
+//! there could be several. What it does meanwhile is up to what is done: an agent answers those clients that nobody
+//! answers, for what it may promise is not for an election to say.
+//!
 //! Never a lock: a leader that was paused learns late that it is none. What two leaders at once could
 //! spoil has to be kept safe otherwise.
 

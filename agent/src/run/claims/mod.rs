@@ -28,7 +28,8 @@
 //!    lease is limited has none.
 //!
 //! Which agent answers is an election's word, which may be wrong for a while: any agent may answer, as far as the
-//! protocol goes. One that stands by knows the others' bindings ([`peers`]) and says nothing.
+//! protocol goes. One that stands by knows the others' bindings ([`peers`]) and says nothing, unless nobody can be
+//! asked and clients are heard that nobody answers ([`unanswered`]).
 
 mod clock;
 mod horizons;
@@ -40,10 +41,12 @@ mod tend;
 #[cfg(test)]
 pub(super) mod tests;
 mod told;
+mod unanswered;
 mod wants;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -65,6 +68,7 @@ use self::permit::Permit;
 use self::wants::{Part, wants};
 
 pub use self::clock::Offset;
+pub use self::unanswered::Unanswered;
 
 /// The claims are tended again after this where something happened: a write takes about as long.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -106,12 +110,27 @@ pub enum Word {
     Ours,
     /// Another one.
     Anothers,
+    /// Another one did; whether it still does cannot be seen. Whom nobody answers we do.
+    Lost,
 }
 
 impl Word {
     /// Whether it is us.
     pub fn is_ours(self) -> bool {
         self == Self::Ours
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "it is not known yet who answers clients",
+            Self::Ours => "this agent answers clients",
+            Self::Anothers => "another agent answers clients",
+            Self::Lost => {
+                "whether another agent answers clients cannot be seen: whom nobody answers this one does"
+            }
+        })
     }
 }
 
@@ -127,6 +146,8 @@ pub struct Share {
     part: Word,
     /// Since when it is so.
     since: At,
+    /// When our own addresses were last said to be here.
+    announced: Moment,
     /// The kernel may still have entries of the time when we answered.
     may_have_entries: bool,
     /// Came, and is not told yet.
@@ -186,6 +207,7 @@ impl Share {
             neighbours,
             part,
             since: at,
+            announced: Moment::NEVER,
             may_have_entries: true,
             waiting: Vec::new(),
             seen: blocks,
@@ -214,6 +236,11 @@ impl Share {
     /// Whether this agent is the one that answers clients.
     pub fn answers(&self) -> bool {
         self.part.is_ours()
+    }
+
+    /// Who answers clients, as far as is known.
+    pub(super) fn word(&self) -> Word {
+        self.part
     }
 
     /// Why clients cannot be served as they should be.

@@ -48,7 +48,7 @@ impl Share {
         let now = Now::read().moment;
         (self.part, self.since) = (word, self.offset.at(now));
         self.claims.want(wants(config, &places(), Part::of(word, self.since)));
-        self.may_have_entries |= word == Word::Ours;
+        self.may_have_entries |= matches!(word, Word::Ours | Word::Lost);
         self.next = now;
         true
     }
@@ -95,9 +95,10 @@ impl Core {
         share.hear();
         let places = || -> Vec<Place> { self.engine.served().iter().map(|served| served.place).collect() };
         if share.take_part(&self.config, places) {
-            let answers = share.answers();
+            let (answers, word) = (share.answers(), share.word());
             self.move_own_addresses();
-            info!("{}", if answers { "this agent answers clients" } else { "another agent answers clients" });
+            self.unanswered.forget();
+            info!("{word}");
             if answers {
                 // Whoever shows leases was told nothing meanwhile.
                 self.table.note_changes();

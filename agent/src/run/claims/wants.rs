@@ -40,7 +40,7 @@ impl Part {
     pub fn of(word: Word, since: At) -> Self {
         match word {
             Word::Ours => Self::Leads { since },
-            Word::Unknown | Word::Anothers => Self::StandsBy,
+            Word::Unknown | Word::Anothers | Word::Lost => Self::StandsBy,
         }
     }
 }

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -135,7 +135,8 @@ impl Publishing {
             }
         };
         tasks.spawn(async move {
-            let following = async { tokio::join!(follow(kubernetes, candidacy, leads, word), showing, owning) };
+            let following =
+                async { tokio::join!(follow(kubernetes, candidacy, leads, word), showing, owning) };
             tokio::select! {
                 () = stop.cancelled() => {}
                 ((), (), ()) = following => {}
@@ -145,7 +146,8 @@ impl Publishing {
 }
 
 /// Says who answers. It takes another agent that is seen to lead to make this one silent: who has lost the API
-/// server answers on, alone or not.
+/// server answers on, alone or not. Who was silent when that went knows nothing of the leader when as much time
+/// has passed as makes it none.
 async fn follow(
     kubernetes: Kubernetes,
     candidacy: Candidacy,
@@ -153,6 +155,7 @@ async fn follow(
     word: watch::Sender<Word>,
 ) {
     let leases = kubernetes.leases(&candidacy.namespace);
+    let mut looked = Instant::now();
     loop {
         if *leads.borrow_and_update() {
             word.send_replace(Word::Ours);
@@ -163,8 +166,12 @@ async fn follow(
         }
         let seen = ask(leases.get_opt(&candidacy.name)).await;
         let holder = seen.map(|lease| lease.and_then(|lease| lease::record(&lease).holder));
+        if holder.is_ok() {
+            looked = Instant::now();
+        }
+        let is_long = looked.elapsed() > candidacy.lease;
         word.send_if_modified(|word| {
-            let next = said(&candidacy.me, &holder, *word);
+            let next = said(&candidacy.me, &holder, is_long, *word);
             std::mem::replace(word, next) != next
         });
         if let Err(fault) = holder {
@@ -177,11 +184,13 @@ async fn follow(
     }
 }
 
-/// What follows from who holds the Lease, while it is not known to be ours.
-fn said(me: &str, holder: &Result<Option<String>, RequestError>, before: Word) -> Word {
+/// What follows from who holds the Lease, while it is not known to be ours; `is_long`: that could not be seen for
+/// longer than the Lease lasts.
+fn said(me: &str, holder: &Result<Option<String>, RequestError>, is_long: bool, before: Word) -> Word {
     match holder {
         Ok(Some(holder)) if holder != me && !holder.is_empty() => Word::Anothers,
         Err(_) if before == Word::Unknown => Word::Ours,
+        Err(_) if before == Word::Anothers && is_long => Word::Lost,
         // It is being taken, perhaps by us; or nobody knows.
         Ok(_) | Err(_) => before,
     }
@@ -198,6 +207,7 @@ mod tests {
         for (holder, before, then) in [
             (holds("b"), Word::Unknown, Word::Anothers),
             (holds("b"), Word::Ours, Word::Anothers),
+            (holds("b"), Word::Lost, Word::Anothers),
             (holds("a"), Word::Unknown, Word::Unknown),
             (holds("a"), Word::Anothers, Word::Anothers),
             (Ok(None), Word::Ours, Word::Ours),
@@ -205,8 +215,19 @@ mod tests {
             (away(), Word::Unknown, Word::Ours),
             (away(), Word::Ours, Word::Ours),
             (away(), Word::Anothers, Word::Anothers),
+            (away(), Word::Lost, Word::Lost),
         ] {
-            assert_eq!(said("a", &holder, before), then, "{holder:?} {before:?}");
+            assert_eq!(said("a", &holder, false, before), then, "{holder:?} {before:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_silent_and_sees_nothing_for_a_lease_answers_whom_nobody_does() {
+        let away = || Err(RequestError::Passing("away".into()));
+        for (before, then) in
+            [(Word::Anothers, Word::Lost), (Word::Lost, Word::Lost), (Word::Ours, Word::Ours)]
+        {
+            assert_eq!(said("a", &away(), true, before), then, "{before:?}");
         }
     }
 }
