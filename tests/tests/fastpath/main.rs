@@ -8,12 +8,12 @@ mod scene;
 use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use xdhcpd::config::{FastPathMode, KernelLog};
 use xdhcpd::fastpath::{self, Pinned};
 use xdhcpd_common::maps::Server;
+use xdhcpd_tests::exchange::SILENCE;
+use xdhcpd_tests::wait::{SOON, until};
 
 use scene::*;
 
@@ -162,14 +162,14 @@ fn the_programs_log_is_read_where_it_is_wanted() {
             |log| Both::start(&scene.agent, log, 1, &[("server", FastPathMode::Auto)]).unwrap().program;
         assert!(start(KernelLog::Off).log_fd().is_none());
         let mut fast_path = start(KernelLog::Trace);
-        assert!(!is_readable(fast_path.log_fd().unwrap()));
+        assert!(!becomes_readable(fast_path.log_fd().unwrap(), SILENCE));
         // Of what is not DHCP the program says nothing.
         let client = UdpSocket::bind("10.9.0.2:68").unwrap();
         client.set_broadcast(true).unwrap();
         client.send_to(&[0; 300], "10.9.0.255:67").unwrap();
-        assert!(is_readable(fast_path.log_fd().unwrap()));
+        assert!(becomes_readable(fast_path.log_fd().unwrap(), SOON));
         fast_path.drain_log();
-        assert!(!is_readable(fast_path.log_fd().unwrap()));
+        assert!(!becomes_readable(fast_path.log_fd().unwrap(), SILENCE));
     });
 }
 
@@ -284,13 +284,10 @@ fn a_pin_that_somebody_removed_is_put_back() {
         let mut fast_path = scene.start(FastPathMode::Auto);
         std::fs::remove_file(scene.pins().join("link-server")).unwrap();
         // The kernel ends the link some time later, and has room for a new one only then.
-        let start = Instant::now();
-        let mut put_back = fast_path.check().unwrap();
-        while put_back.is_empty() && start.elapsed() < Duration::from_secs(5) {
-            thread::sleep(Duration::from_millis(20));
-            put_back = fast_path.check().unwrap();
-        }
-        assert_eq!(put_back, ["server"]);
+        let put_back = until("the link to be put back", SOON, || {
+            Ok(Some(fast_path.check()?).filter(|put_back| !put_back.is_empty()))
+        });
+        assert_eq!(put_back.unwrap(), ["server"]);
         assert_eq!(fast_path.status(), [status("server", "generic")]);
         assert!(frames_are_counted(|| fast_path.counters().unwrap()));
     });

@@ -15,6 +15,7 @@ use xdhcpd::fastpath::{self, FastPath, FastPathError, InterfaceStatus, Program, 
 use xdhcpd_common::counters::{Counter, Counters};
 use xdhcpd_common::maps::{Lease, LeaseKey, LeaseState, TEMPLATE_OPTIONS, Template, Wire};
 use xdhcpd_tests::skip::{is_root, skipped, this_test};
+use xdhcpd_tests::wait::SOON;
 
 /// A namespace with a veth pair, and the name of an agent that works in it.
 pub struct Scene {
@@ -199,7 +200,7 @@ pub fn passed(counters: &Counters) -> u64 {
 pub fn frames_are_counted(counters: impl Fn() -> Counters) -> bool {
     let before = passed(&counters());
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(5) {
+    while start.elapsed() < SOON {
         send_frame();
         thread::sleep(Duration::from_millis(5));
         if passed(&counters()) > before {
@@ -209,11 +210,11 @@ pub fn frames_are_counted(counters: impl Fn() -> Counters) -> bool {
     false
 }
 
-/// Whether a descriptor becomes readable soon.
-pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
+/// Whether a descriptor becomes readable within this time.
+pub fn becomes_readable(fd: BorrowedFd<'_>, limit: Duration) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let soon = Timespec { tv_sec: 0, tv_nsec: 300_000_000 };
-    poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&soon)).unwrap() > 0
+    let limit = Timespec::try_from(limit).unwrap();
+    poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&limit)).unwrap() > 0
 }
 
 pub fn wire() -> Wire {
