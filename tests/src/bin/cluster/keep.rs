@@ -19,6 +19,7 @@ use crate::chart::NAMESPACE;
 use crate::scene::{CLIENT_INTERFACE, INTERFACE, Scene};
 use crate::story::{self, AGENT};
 use crate::table::Steps;
+use crate::when;
 
 /// Says who holds the cluster. There is one on a machine that stays.
 const FOLDER: &str = "/run/xdhcpd-cluster";
@@ -65,6 +66,7 @@ pub fn hold(arguments: &Arguments) -> Result<()> {
     let mut steps = Steps::start();
     let mut scene = Scene::set_up(&mut steps, arguments.image.as_deref())?;
     story::begin(&scene, &mut steps)?;
+    when::stay();
     println!("\n{steps}");
     let log = fs::File::create(scene.node().folder().join("holder.log"))?;
     let record = Record::write()?;

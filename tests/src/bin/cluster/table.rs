@@ -1,9 +1,14 @@
 //! What was done, how long it took, and what was seen: said as it happens, and once more as a table.
 
 use std::fmt;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+
+/// How often a step that goes on says so.
+const BEAT: Duration = Duration::from_secs(5);
 
 /// The steps so far.
 #[derive(Debug)]
@@ -27,9 +32,18 @@ impl Steps {
 
     /// Does a step, which says what was seen of it.
     pub fn take<T>(&mut self, what: &'static str, step: impl FnOnce() -> Result<(T, String)>) -> Result<T> {
+        let all_began = self.began;
         self.say(&format!("{what} …"));
         let began = Instant::now();
-        let (value, seen) = step()?;
+        let (value, seen) = thread::scope(|scope| {
+            let (_over, over) = mpsc::channel::<()>();
+            scope.spawn(move || {
+                while over.recv_timeout(BEAT) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    say(all_began, &format!("{what} …"));
+                }
+            });
+            step()
+        })?;
         let took = began.elapsed();
         self.say(&format!("{what}: {seen}"));
         self.done.push(Step { what, took, seen });
@@ -38,8 +52,12 @@ impl Steps {
 
     /// A line on the screen.
     pub fn say(&self, line: &str) {
-        println!("[{:6.1}s] {line}", self.began.elapsed().as_secs_f32());
+        say(self.began, line);
     }
+}
+
+fn say(began: Instant, line: &str) {
+    println!("[{:6.1}s] {line}", began.elapsed().as_secs_f32());
 }
 
 /// Shows what a command prints, below the command.

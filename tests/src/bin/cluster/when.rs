@@ -1,6 +1,7 @@
 //! Waits of a run that a signal ends, and that has a limit as a whole.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,20 +16,32 @@ pub const STEP: Duration = Duration::from_mins(4);
 const LOOK: Duration = Duration::from_millis(200);
 
 static BEGAN: OnceLock<Instant> = OnceLock::new();
+static STAYS: AtomicBool = AtomicBool::new(false);
 
-/// Starts the clock of the whole; when the time is over, it is as if a signal came.
+/// Starts the clock of the whole; when the time is over, it is as if a signal came. What comes then takes some
+/// seconds, so it is said.
 pub fn begin() -> Result<()> {
     BEGAN.get_or_init(Instant::now);
     thread::Builder::new().name("limit".into()).spawn(|| {
-        thread::sleep(LIMIT);
-        interrupt::pretend();
+        while !interrupt::came() {
+            thread::sleep(LOOK);
+            if is_over() {
+                interrupt::pretend();
+            }
+        }
+        eprintln!("taking it all down …");
     })?;
     Ok(())
 }
 
+/// From now on there is no limit: what is there stays for as long as people like.
+pub fn stay() {
+    STAYS.store(true, Ordering::Release);
+}
+
 /// Whether the time is over.
 pub fn is_over() -> bool {
-    BEGAN.get().is_some_and(|began| began.elapsed() >= LIMIT)
+    !STAYS.load(Ordering::Acquire) && BEGAN.get().is_some_and(|began| began.elapsed() >= LIMIT)
 }
 
 /// Asks until there is a value; what cannot be asked just now is asked again.
