@@ -56,6 +56,14 @@ impl Containers {
         Ok(())
     }
 
+    /// Gives an image a second name.
+    pub fn tag(&self, place: &Place, name: &str, another: &str) -> Result<()> {
+        let mut command = place.command(&self.ctr);
+        command.args(["--address", SOCKET, "--namespace", "k8s.io", "images", "tag", name, another]);
+        succeed(&mut command)?;
+        Ok(())
+    }
+
     /// The end of its log.
     pub fn last_words(&self) -> String {
         self.process.last_words()

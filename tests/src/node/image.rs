@@ -22,11 +22,28 @@ pub fn of_agent(agent: &Path, name: &str, folder: &Path) -> Result<PathBuf> {
     let root = empty(&folder.join("agent"))?;
     // Without what debuggers need, which is most of it.
     succeed(Command::new("strip").arg("--strip-debug").arg("-o").arg(root.join("xdhcpd")).arg(agent))?;
-    let linked = succeed(Command::new("ldd").arg(agent))?;
+    copy_libraries(agent, &root)?;
+    pack(folder, "agent", name, "ENTRYPOINT [\"/xdhcpd\"]\nCMD [\"--help\"]")
+}
+
+/// An image of other programs of this machine, each under a name of its own at the top.
+pub fn of_programs(programs: &[(&Path, &str)], kind: &str, name: &str, folder: &Path) -> Result<PathBuf> {
+    let root = empty(&folder.join(kind))?;
+    for (program, its_name) in programs {
+        copy(program, &root.join(its_name))?;
+        copy_libraries(program, &root)?;
+    }
+    pack(folder, kind, name, "")
+}
+
+/// The libraries that a program is linked with, where it looks for them below `root`.
+fn copy_libraries(program: &Path, root: &Path) -> Result<()> {
+    // It says so of a program that is linked with none, and fails.
+    let linked = Command::new("ldd").arg(program).output()?;
     for library in libraries(&String::from_utf8_lossy(&linked.stdout)) {
         copy(Path::new(library), &root.join(library.trim_start_matches('/')))?;
     }
-    pack(folder, "agent", name, "ENTRYPOINT [\"/xdhcpd\"]\nCMD [\"--help\"]")
+    Ok(())
 }
 
 /// The files in what ldd prints: `libc.so.6 => /lib/libc.so.6 (0x…)`, `/lib64/ld-linux.so.2 (0x…)`.

@@ -106,6 +106,11 @@ impl Node {
         self.containers.import(&self.place, archive).with_context(|| format!("{}", archive.display()))
     }
 
+    /// Gives an image a second name.
+    pub fn tag(&self, name: &str, another: &str) -> Result<()> {
+        self.containers.tag(&self.place, name, another)
+    }
+
     /// A command on the node, as somebody who is logged in there types it.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         self.place.command(program)

@@ -3,10 +3,10 @@
 use anyhow::{Result, anyhow};
 use xdhcpd_tests::kube::parts;
 
-use crate::scene::{Scene, VERSION};
+use crate::scene::{NEXT, Scene, VERSION};
 
 /// The chart.
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../chart");
+pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../chart");
 /// The release's name.
 pub const RELEASE: &str = "xdhcpd";
 /// Where it is installed.
@@ -30,6 +30,15 @@ pub fn install(scene: &Scene) -> Result<String> {
         words.extend(["--set", value]);
     }
     helm(scene, &words)
+}
+
+/// Has it take the next image, as README says; what helm said.
+pub fn upgrade(scene: &Scene) -> Result<String> {
+    let definitions = format!("{CHART}/crds");
+    scene.cluster().kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &definitions])?;
+    let tag = format!("image.tag={NEXT}");
+    let words = ["upgrade", RELEASE, CHART, "--namespace", NAMESPACE, "--reset-then-reuse-values"];
+    helm(scene, &[&words[..], &["--set", &tag, "--wait", TIMEOUT]].concat())
 }
 
 /// Takes it away; what helm said.

@@ -1,13 +1,14 @@
 //! Where the story plays: a node with the image, and a client at the end of a cable to it.
 
+use std::ffi::OsString;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::Value;
-use xdhcpd_tests::kube::Cluster;
+use xdhcpd_tests::kube::{Cluster, parts};
 use xdhcpd_tests::netns::{CLIENT_MAC, NetNs, succeed};
 use xdhcpd_tests::node::{self, Node};
-use xdhcpd_tests::{built, interrupt};
+use xdhcpd_tests::{built, interrupt, skip};
 
 use crate::table::Steps;
 use crate::when;
@@ -18,6 +19,17 @@ pub const INTERFACE: &str = "s0";
 pub const CLIENT_INTERFACE: &str = "c0";
 /// The image's tag.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The tag of the image that an upgrade brings: the same image.
+pub const NEXT: &str = concat!(env!("CARGO_PKG_VERSION"), "-next");
+
+/// The name of the image that an upgrade brings.
+pub fn next_image() -> String {
+    tagged(NEXT)
+}
+
+fn tagged(tag: &str) -> String {
+    format!("localhost/xdhcpd:{tag}")
+}
 
 /// A node and a client; both gone when dropped.
 #[derive(Debug)]
@@ -72,6 +84,14 @@ impl Scene {
         Ok(shown[0]["xdp"]["prog"]["id"].as_u64())
     }
 
+    /// The IPv4 addresses of the node's end of the cable.
+    pub fn addresses(&self) -> Result<Vec<String>> {
+        let shown = self.node.network().run("ip", &["-json", "-4", "address", "show", INTERFACE])?;
+        let shown: Value = serde_json::from_str(&shown)?;
+        let addresses = shown.as_array().into_iter().flatten().filter_map(|it| it["addr_info"].as_array());
+        Ok(addresses.flatten().map(ToString::to_string).collect())
+    }
+
     /// What lies in a folder of the node; nothing if there is none.
     pub fn files(&self, folder: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.node.path(folder)).into_iter().flatten().flatten();
@@ -81,12 +101,13 @@ impl Scene {
     }
 
     fn bring_image(&self, image: Option<&Path>) -> Result<String> {
-        let name = format!("localhost/xdhcpd:{VERSION}");
+        let name = tagged(VERSION);
         let archive = match image {
-            Some(archive) => archive.to_owned(),
+            Some(archive) => std::path::absolute(archive)?,
             None => node::image::of_agent(&built::agent(), &name, self.node.folder())?,
         };
         self.node.import(&archive)?;
+        self.node.tag(&name, &next_image())?;
         let size = archive.metadata()?.len() / (1 << 20);
         let whose = if image.is_some() { "as released" } else { "of a debug build" };
         Ok(format!("{name}, {whose}, {size} MiB"))
@@ -104,13 +125,32 @@ impl Scene {
 
     /// Runs a command in the node's network, where the API server is, to its end.
     pub fn run(&self, program: &Path, arguments: &[&str]) -> Result<String> {
+        self.run_in(self.node.folder(), program, arguments)
+    }
+
+    /// The same in a folder.
+    pub fn run_in(&self, folder: &Path, program: &Path, arguments: &[&str]) -> Result<String> {
         let mut command = self.node.network().command(program);
-        command.args(arguments).env("KUBECONFIG", self.cluster().admin_kubeconfig());
-        // helm keeps what it knows of repositories in the user's home; it needs none.
+        command.args(arguments).current_dir(folder).env("KUBECONFIG", self.cluster().admin_kubeconfig());
+        command.env("PATH", Self::search_path()?);
+        // What they keep of clusters and repositories is for nobody else.
+        command.env("KUBECACHEDIR", self.node.folder().join("kubectl"));
         command.env("HELM_CACHE_HOME", self.node.folder().join("helm"));
         command.env("HELM_CONFIG_HOME", self.node.folder().join("helm"));
         command.env("HELM_DATA_HOME", self.node.folder().join("helm"));
         let output = succeed(&mut command)?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Where commands are found: helm and kubectl are those that were built.
+    fn search_path() -> Result<OsString> {
+        let programs = [parts::helm(), parts::kubectl()];
+        let mut folders = Vec::new();
+        for program in programs {
+            let program = program.map_err(|missing| anyhow!(missing))?;
+            folders.extend(program.parent().map(Path::to_path_buf));
+        }
+        folders.extend(std::env::split_paths(&skip::search_path()));
+        Ok(std::env::join_paths(folders)?)
     }
 }

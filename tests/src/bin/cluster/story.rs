@@ -1,4 +1,4 @@
-//! What happens: install, serve, lose the agent's pod, uninstall. Each step ends with what it proves.
+//! What happens: install, serve, lose the agent's pod, upgrade, uninstall. Each step ends with what it proves.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use xdhcpd_tests::tap::Tap;
 
 use crate::chart::{self, NAMESPACE, RELEASE};
 use crate::objects;
-use crate::scene::{CLIENT_INTERFACE, INTERFACE, Scene};
+use crate::scene::{CLIENT_INTERFACE, INTERFACE, Scene, next_image};
 use crate::table::{Steps, show};
 use crate::when;
 
@@ -70,7 +70,9 @@ pub fn begin(scene: &Scene, steps: &mut Steps) -> Result<BTreeSet<String>> {
             let object = kubectl.get_json("hoststatus", &name)?;
             Ok(object.is_some_and(|it| it["status"]["basic"]["activeDhcpClient"] == true))
         })?;
-        show("kubectl get hoststatus", &kubectl.run(&["get", "hoststatus"])?);
+        let shown = kubectl.run(&["get", "hoststatus"])?;
+        ensure!(shown.contains(&name) && shown.contains(&ip.to_string()), "{shown}");
+        show("kubectl get hoststatus", &shown);
         Ok(((), name))
     })?;
     Ok(before)
@@ -78,7 +80,26 @@ pub fn begin(scene: &Scene, steps: &mut Steps) -> Result<BTreeSet<String>> {
 
 /// From a lost pod to a cluster that has what it had `before`.
 pub fn end(scene: &Scene, steps: &mut Steps, before: &BTreeSet<String>) -> Result<()> {
-    steps.take("the pod is deleted", || Ok(((), lose_the_pod(scene)?)))?;
+    steps.take("the pod is deleted", || {
+        let seen = while_clients_ask(scene, |pod| {
+            let delete = ["delete", "pod", pod, "--namespace", NAMESPACE, "--wait=false"];
+            scene.cluster().kubectl(&delete)?;
+            ready_pod(scene, Some(pod))
+        })?;
+        Ok(((), seen))
+    })?;
+    steps.take("helm upgrade", || {
+        let seen = while_clients_ask(scene, |pod| {
+            let said = chart::upgrade(scene).with_context(|| pods(scene))?;
+            // Its notes are those of the installation.
+            let said = said.split("NOTES:").next().unwrap_or_default();
+            show(&format!("helm upgrade {RELEASE} chart --namespace {NAMESPACE} --wait"), said);
+            let next = ready_pod(scene, Some(pod))?;
+            ensure!(image(scene, &next)? == next_image(), "{next} has not the new image: {}", pods(scene));
+            Ok(next)
+        })?;
+        Ok(((), seen))
+    })?;
     steps.take("helm uninstall", || {
         let said = chart::uninstall(scene).with_context(|| pods(scene))?;
         show(&format!("helm uninstall {RELEASE} --namespace {NAMESPACE} --wait"), &said);
@@ -86,8 +107,9 @@ pub fn end(scene: &Scene, steps: &mut Steps, before: &BTreeSet<String>) -> Resul
     })
 }
 
-/// Deletes the agent's pod while known clients ask all the time; what came of it.
-fn lose_the_pod(scene: &Scene) -> Result<String> {
+/// Has the agent's pod replaced by another, which `replace` names, while known clients ask all the time; what
+/// came of it.
+fn while_clients_ask(scene: &Scene, replace: impl FnOnce(&str) -> Result<String>) -> Result<String> {
     let pod = ready_pod(scene, None)?;
     let tap = Tap::open(scene.client(), CLIENT_INTERFACE)?;
     let clients = known::obtain(&tap, CLIENTS)?;
@@ -95,10 +117,7 @@ fn lose_the_pod(scene: &Scene) -> Result<String> {
     let over = AtomicBool::new(false);
     let (next, answers) = thread::scope(|scope| -> Result<(String, Answers)> {
         let asking = scope.spawn(|| known::ask_on(&tap, &clients, PACE, &over));
-        let next = scene
-            .cluster()
-            .kubectl(&["delete", "pod", &pod, "--namespace", NAMESPACE, "--wait=false"])
-            .and_then(|_| ready_pod(scene, Some(&pod)));
+        let next = replace(&pod);
         over.store(true, Ordering::Release);
         let answers = asking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         Ok((next?, answers))
@@ -115,6 +134,12 @@ fn lose_the_pod(scene: &Scene) -> Result<String> {
         answers.asked,
         answers.slowest.as_secs_f64() * 1e3
     ))
+}
+
+/// The image that a pod runs.
+fn image(scene: &Scene, pod: &str) -> Result<String> {
+    let path = "--output=jsonpath={.spec.containers[0].image}";
+    scene.cluster().kubectl(&["get", "pod", pod, "--namespace", NAMESPACE, path])
 }
 
 /// How many requests the kernel has answered so far.
@@ -173,6 +198,8 @@ fn what_is_left(scene: &Scene, before: &BTreeSet<String>) -> Result<String> {
     }
     let pins = scene.files("/sys/fs/bpf/xdhcpd");
     ensure!(pins.is_empty(), "still pinned: {pins:?}");
+    let addresses = scene.addresses()?;
+    ensure!(addresses.is_empty(), "{INTERFACE} had no address, and has now: {addresses:?}");
     let mut left = Vec::new();
     // What belonged to a removed object goes a moment after it.
     let gone = when::until_true("all objects to be gone", || {
