@@ -24,6 +24,7 @@
 //! - [`breakers`], [`corpus`]: frames that have broken servers, and the files they are kept in
 //! - [`fuzzed`]: what must hold whatever bytes come in
 //! - [`random`]: numbers from a seed
+//! - [`readme`]: the commands that README has people type
 //! - [`host_status`]: what the objects of an agent say, all together
 //! - [`kube`]: a real Kubernetes API server, and users with rights of their own
 //! - [`node`]: a real Kubernetes of one node
@@ -71,6 +72,7 @@ pub mod perfdhcp;
 pub mod process;
 pub mod program;
 pub mod random;
+pub mod readme;
 pub mod relays;
 pub mod renewals;
 pub mod scene;

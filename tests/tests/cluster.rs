@@ -16,7 +16,7 @@ use xdhcpd_tests::kube::parts;
 use xdhcpd_tests::netns::succeed;
 use xdhcpd_tests::node::{self, cgroups};
 use xdhcpd_tests::wait::until_true;
-use xdhcpd_tests::{built, skip};
+use xdhcpd_tests::{built, dhcpd, skip};
 
 /// Longest wait for what a killed cluster leaves to its last process.
 const GONE: Duration = Duration::from_mins(1);
@@ -57,28 +57,58 @@ fn parts_of(process: u32) -> Vec<String> {
     namespaces.into_iter().chain(folders).chain(cgroups::names()).filter(is_its).collect()
 }
 
-#[test]
-fn a_client_gets_its_lease_from_a_pod_and_helm_leaves_nothing_behind() -> Result<()> {
-    let Some(_turn) = my_turn() else { return Ok(()) };
-    let child = cluster(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+/// Tells a story to its end, which leaves nothing behind; the table with a line for each step.
+fn story(arguments: &[&str]) -> Result<String> {
+    let child = cluster(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let process = child.id();
     let output = child.wait_with_output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}\n{said}\n{errors}", output.status);
-    // The table has a line for each step.
-    let table: Vec<_> = said.lines().skip_while(|line| !line.starts_with("step ")).collect();
+    assert_eq!(parts_of(process), [""; 0]);
+    let (_, table) = said.split_once("\nstep ").with_context(|| format!("no table in\n{said}"))?;
+    Ok(table.to_owned())
+}
+
+fn has_line(table: &str, step: &str, seen: &str) -> Result<()> {
+    let line = table.lines().find(|line| line.starts_with(step));
+    ensure!(line.is_some_and(|line| line.contains(seen)), "{step}: {seen} in\n{table}");
+    Ok(())
+}
+
+#[test]
+fn a_client_gets_its_lease_from_a_pod_and_helm_leaves_nothing_behind() -> Result<()> {
+    let Some(_turn) = my_turn() else { return Ok(()) };
+    let table = story(&[])?;
     for (step, seen) in [
         ("a node", "Kubernetes v"),
         ("a lease", "10.9.0.100 from 10.9.0.2"),
         ("kubectl get hoststatus", "rack1-10-9-0-100"),
         ("the pod is deleted", "the kernel answered all"),
+        ("helm upgrade", "the kernel answered all"),
         ("helm uninstall", "no program, no pin, no object is left"),
     ] {
-        let line = table.iter().find(|line| line.starts_with(step));
-        ensure!(line.is_some_and(|line| line.contains(seen)), "{step}: {seen} in\n{said}");
+        has_line(&table, step, seen)?;
     }
-    assert_eq!(parts_of(process), [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn a_cluster_of_the_bmc_operators_moves_over_as_readme_tells_and_clients_keep_their_addresses() -> Result<()>
+{
+    let Some(_turn) = my_turn() else { return Ok(()) };
+    if !dhcpd::is_there(&skip::this_test()) {
+        return Ok(());
+    }
+    let table = story(&["--move-over"])?;
+    for (step, seen) in [
+        ("the BMC operator", "has three clients"),
+        ("moving over", "as README tells"),
+        ("its objects", "none of them made anew"),
+        ("its clients", "all three renewed what they had"),
+    ] {
+        has_line(&table, step, seen)?;
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! - [`workload`]: what it makes of a ClusterAgent, and keeps as it shall be
 //! - [`refusals`]: what it does not make, and how it says so
 //! - [`cluster`]: with Kubernetes' own controllers: claims, another kind of workload, removal
+//! - [`moving`]: the leases of the BMC operator's agents, where they are in a claim
 //! - [`guards`]: what agents have published, when they are gone
 //! - [`leader`]: several of it
 //!
@@ -11,6 +12,7 @@
 mod cluster;
 mod guards;
 mod leader;
+mod moving;
 mod refusals;
 mod workload;
 

@@ -1,13 +1,16 @@
 //! A real Kubernetes of one node, the chart in it, and a client outside that gets its lease from a pod.
 //!
 //! `cargo xtask cluster` builds and runs this. It goes the way of somebody who tries xdhcpd in a cluster, and
-//! ends with an error where something is not as promised: install, serve, lose the agent's pod, uninstall.
+//! ends with an error where something is not as promised: install, serve, lose the pod, upgrade, uninstall.
+//! With `--move-over` the way begins elsewhere: a cluster that the BMC operator served moves over as README tells.
 //! It leaves nothing behind, however it ends; with `--keep` it stops before the end, and the cluster stays up
 //! until `--down`.
 
 mod chart;
 mod keep;
+mod moving;
 mod objects;
+mod operator;
 mod scene;
 mod story;
 mod table;
@@ -20,6 +23,7 @@ use anyhow::{Result, bail};
 use xdhcpd_tests::interrupt;
 
 use self::scene::Scene;
+use self::table::Steps;
 
 /// What `cargo xtask cluster` was told.
 #[derive(Debug, Default)]
@@ -34,6 +38,8 @@ enum What {
     /// The whole story.
     #[default]
     Tell,
+    /// The story of a cluster that the BMC operator served.
+    MoveOver,
     /// The story without its end, and then a cluster that stays.
     Keep,
     /// What `Keep` runs in the background.
@@ -44,11 +50,12 @@ enum What {
 
 fn main() -> ExitCode {
     let Some(arguments) = parse(std::env::args().skip(1)) else {
-        eprintln!("usage: cargo xtask cluster [--keep | --down]");
+        eprintln!("usage: cluster [--image ARCHIVE] [--keep | --down | --move-over]");
         return ExitCode::from(2);
     };
     let done = match arguments.what {
-        What::Tell => tell(&arguments),
+        What::Tell => tell(&arguments, whole),
+        What::MoveOver => tell(&arguments, moving::tell),
         What::Keep => return keep::in_background(&arguments).unwrap_or_else(|error| failed(&error)),
         What::Hold => keep::hold(&arguments),
         What::Down => keep::take_down(),
@@ -71,6 +78,7 @@ fn parse(words: impl Iterator<Item = String>) -> Option<Arguments> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--image" => arguments.image = Some(words.next()?.into()),
+            "--move-over" => arguments.what = What::MoveOver,
             "--keep" => arguments.what = What::Keep,
             "--hold" => arguments.what = What::Hold,
             "--down" => arguments.what = What::Down,
@@ -80,16 +88,20 @@ fn parse(words: impl Iterator<Item = String>) -> Option<Arguments> {
     Some(arguments)
 }
 
-/// Sets the scene and tells the whole story.
-fn tell(arguments: &Arguments) -> Result<()> {
+/// Sets the scene and tells a story.
+fn tell(arguments: &Arguments, story: fn(&Scene, &mut Steps) -> Result<()>) -> Result<()> {
     interrupt::note_signals()?;
-    let mut steps = table::Steps::start();
+    let mut steps = Steps::start();
     let scene = Scene::set_up(&mut steps, arguments.image.as_deref())?;
-    let before = story::begin(&scene, &mut steps)?;
-    story::end(&scene, &mut steps, &before)?;
+    story(&scene, &mut steps)?;
     if interrupt::came() {
         bail!("interrupted");
     }
     println!("\n{steps}");
     Ok(())
+}
+
+fn whole(scene: &Scene, steps: &mut Steps) -> Result<()> {
+    let before = story::begin(scene, steps)?;
+    story::end(scene, steps, &before)
 }
