@@ -17,6 +17,12 @@ use crate::wait;
 /// The rules of the agent's ClusterRole, as the chart has them.
 const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../chart/files/agent-rules.yaml");
 
+/// Those of its Role in the namespace where it runs.
+const LOCAL_RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../chart/files/agent-namespace-rules.yaml");
+
+/// The namespace and the name of the agents' account.
+pub const ACCOUNT: (&str, &str) = ("xdhcpd", "agent");
+
 /// The definitions of its objects, as the chart has them.
 const DEFINITIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../chart/crds");
 
@@ -219,7 +225,8 @@ impl Drop for ClusterAgent {
 /// A kubeconfig of the agents' service account, which has the chart's rules and no others.
 pub fn kubeconfig(cluster: &Cluster) -> Result<PathBuf> {
     let rules = fs::read_to_string(RULES).context(RULES)?;
-    cluster.service_account_kubeconfig("xdhcpd", "agent", &rules)
+    let local = fs::read_to_string(LOCAL_RULES).context(LOCAL_RULES)?;
+    cluster.service_account_with(ACCOUNT.0, ACCOUNT.1, &rules, &local)
 }
 
 fn run(

@@ -90,7 +90,7 @@ fn objects_and_kubeconfigs_outlive_a_stop_of_the_api_server() -> Result<()> {
     let home = NetNs::new("kube")?;
     let mut cluster = Cluster::start_in(&home)?;
     cluster.apply(CONFIG_MAP)?;
-    let account = cluster.service_account_kubeconfig("tests", "reader", READER)?;
+    let account = cluster.service_account_kubeconfig("default", "reader", READER)?;
     let before = cluster.get_json("configmap", "kept")?.context("the config map")?;
     cluster.stop_api();
     let refused = cluster.kubectl(&["get", "--raw", "/readyz"]).expect_err("it is stopped");

@@ -24,8 +24,8 @@ impl Cluster {
     /// - {apiGroups: [""], resources: [configmaps], verbs: [get, list]}
     /// ```
     ///
-    /// It returns once the API server takes the token and knows the rules. Called again, it replaces
-    /// the rules.
+    /// As a pod's, it leads to the account's own namespace where nobody names another. It returns once the API
+    /// server takes the token and knows the rules. Called again, it replaces the rules.
     pub fn service_account_kubeconfig(&self, namespace: &str, name: &str, rules: &str) -> Result<PathBuf> {
         self.service_account_with(namespace, name, rules, NONE)
     }
@@ -44,20 +44,32 @@ impl Cluster {
         let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         let role = format!("{namespace}-{name}");
         self.apply(&manifests(namespace, name, &role, rules, local))?;
-        let token = self.kubectl(&["create", "token", name, "--namespace", namespace, TOKEN])?;
-        let kubeconfig = self.folder().join(format!("{role}.kubeconfig"));
-        write_kubeconfig(&kubeconfig, &self.stanza, &json!({"token": token.trim()}))?;
-        let everywhere = self.get_json("clusterrole", &role)?;
-        let here = self.run(&["get", "role", name, "--namespace", namespace, "-o", "json"])?;
-        let here: Option<Value> = Some(serde_json::from_str(&here)?);
-        let rules = [everywhere, here].map(|role| role.and_then(|role| role["rules"].as_array().cloned()));
-        let wanted: Vec<Value> = rules.into_iter().flatten().flatten().collect();
+        let kubeconfig = self.kubeconfig_of(namespace, name)?;
+        let wanted = self.rules_of(namespace, name)?.concat();
         // The authorizer learns of roles by a watch of its own.
         wait::until_true("the service account to have its rights", READY, || {
             let rules = self.kubectl.with_kubeconfig(&kubeconfig).own_rules(namespace);
             Ok(rules.is_ok_and(|rules| wanted.iter().all(|rule| rules.contains(rule))))
         })?;
         Ok(kubeconfig)
+    }
+
+    /// A kubeconfig of an account that is there, with a token of it.
+    pub fn kubeconfig_of(&self, namespace: &str, name: &str) -> Result<PathBuf> {
+        let token = self.kubectl(&["create", "token", name, "--namespace", namespace, TOKEN])?;
+        let kubeconfig = self.folder().join(format!("{namespace}-{name}.kubeconfig"));
+        write_kubeconfig(&kubeconfig, &self.stanza, &json!({"token": token.trim()}), namespace)?;
+        Ok(kubeconfig)
+    }
+
+    /// The rules of such an account: those that hold everywhere, and those of its namespace.
+    pub fn rules_of(&self, namespace: &str, name: &str) -> Result<[Vec<Value>; 2]> {
+        let rules = |kind: &str, role: &str| -> Result<Vec<Value>> {
+            let role = self.run(&["get", kind, role, "--namespace", namespace, "-o", "json"])?;
+            let role: Value = serde_json::from_str(&role)?;
+            Ok(role["rules"].as_array().cloned().unwrap_or_default())
+        };
+        Ok([rules("clusterrole", &format!("{namespace}-{name}"))?, rules("role", name)?])
     }
 }
 
@@ -98,14 +110,15 @@ subjects: [{{kind: ServiceAccount, name: {name}, namespace: {namespace}}}]
     )
 }
 
-/// Writes a kubeconfig of one cluster and one user, as these parts of it describe them.
-pub(super) fn write_kubeconfig(path: &Path, cluster: &Value, user: &Value) -> Result<()> {
+/// Writes a kubeconfig of one cluster and one user, as these parts of it describe them, at home in this namespace.
+pub(super) fn write_kubeconfig(path: &Path, cluster: &Value, user: &Value, namespace: &str) -> Result<()> {
+    let context = json!({"cluster": "test", "user": "test", "namespace": namespace});
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "test", "cluster": cluster}],
         "users": [{"name": "test", "user": user}],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "contexts": [{"name": "test", "context": context}],
         "current-context": "test",
     });
     // JSON is YAML.

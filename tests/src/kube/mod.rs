@@ -46,6 +46,9 @@ pub(crate) const API_ADDRESS: &str = "198.19.0.1";
 /// Its port.
 const API_PORT: u16 = 6443;
 
+/// Where objects are of which nobody says where.
+const DEFAULT: &str = "default";
+
 /// The name of the node that a cluster of our own may have.
 pub const NODE: &str = "node";
 
@@ -135,7 +138,7 @@ impl Cluster {
         let program = parts::kubectl().map_err(|missing| anyhow!(missing))?;
         let (api, access) = Api::start(&program, home, folder.path(), api_arguments)?;
         let kubeconfig = folder.path().join("admin.kubeconfig");
-        write_kubeconfig(&kubeconfig, &access.cluster, &access.user)?;
+        write_kubeconfig(&kubeconfig, &access.cluster, &access.user, DEFAULT)?;
         let kubectl = Kubectl::new(program, home, kubeconfig);
         let home = home.to_owned();
         let mut cluster = Self {
@@ -259,7 +262,7 @@ impl Cluster {
     /// A kubeconfig of the node [`NODE`].
     pub fn node_kubeconfig(&self) -> Result<PathBuf> {
         let kubeconfig = self.folder().join("node.kubeconfig");
-        write_kubeconfig(&kubeconfig, &self.stanza, &json!({"token": servers::NODE_TOKEN}))?;
+        write_kubeconfig(&kubeconfig, &self.stanza, &json!({"token": servers::NODE_TOKEN}), DEFAULT)?;
         Ok(kubeconfig)
     }
 

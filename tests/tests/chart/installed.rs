@@ -101,6 +101,7 @@ fn a_release_gives_the_rights_of_the_files_and_leaves_nothing_when_it_is_removed
 
     for (file, kind, name) in [
         ("agent", "ClusterRole", "xdhcpd-agent"),
+        ("agent-namespace", "Role", "xdhcpd-agent"),
         ("controller", "ClusterRole", "xdhcpd-controller"),
         ("controller-namespace", "Role", "xdhcpd-controller"),
     ] {
