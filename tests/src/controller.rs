@@ -22,6 +22,9 @@ const LOCAL_RULES: &str =
 /// The namespace where it runs, and where the agents do.
 pub const NAMESPACE: &str = "xdhcpd-controller";
 
+/// The namespace and the name of its account.
+pub const ACCOUNT: (&str, &str) = (NAMESPACE, "controller");
+
 /// The image that it gives agents.
 pub const IMAGE: &str = "registry.example.org/xdhcpd:1";
 
@@ -42,7 +45,7 @@ impl Controller {
     pub fn start(cluster: &Cluster, name: &'static str, port: u16, arguments: &[&str]) -> Result<Self> {
         let rules = fs::read_to_string(RULES).context(RULES)?;
         let local = fs::read_to_string(LOCAL_RULES).context(LOCAL_RULES)?;
-        let kubeconfig = cluster.service_account_with(NAMESPACE, "controller", &rules, &local)?;
+        let kubeconfig = cluster.service_account_with(ACCOUNT.0, ACCOUNT.1, &rules, &local)?;
         let http = format!("127.0.0.1:{port}");
         let mut command = Process::command(cluster.home(), &Agent::binary());
         command.args(["controller", "--namespace", NAMESPACE, "--image", IMAGE, "--identity", name]);

@@ -26,7 +26,7 @@
 //! - [`random`]: numbers from a seed
 //! - [`readme`]: the commands that README has people type
 //! - [`host_status`]: what the objects of an agent say, all together
-//! - [`kube`]: a real Kubernetes API server, and users with rights of their own
+//! - [`kube`]: a real Kubernetes API server, and users with rights of their own; [`rights`]: whether they need them
 //! - [`node`]: a real Kubernetes of one node
 //! - [`built`]: where what was built and fetched lies
 //! - [`cluster_agent`]: the real agent of a ClusterAgent; [`events`]: what it tells beside the object;
@@ -75,6 +75,7 @@ pub mod random;
 pub mod readme;
 pub mod relays;
 pub mod renewals;
+pub mod rights;
 pub mod scene;
 pub mod segment;
 pub mod server;

@@ -13,13 +13,17 @@ use xdhcpd::claims::{At, Clock, FOREVER, Slot, Span, Wants};
 use xdhcpd::kube::claims::guards;
 use xdhcpd::kube::client::Kubernetes;
 use xdhcpd_tests::claimants::{AGREED, AHEAD, Claimant, Place, block_id, client, network, until, wants};
-use xdhcpd_tests::cluster_agent::{self, agent_name, kubeconfig, manifest};
+use xdhcpd_tests::cluster_agent::{self, ACCOUNT, agent_name, kubeconfig, manifest};
 use xdhcpd_tests::kube::{self, Cluster};
 use xdhcpd_tests::netns::{self, NetNs};
+use xdhcpd_tests::rights::Audit;
 use xdhcpd_tests::{skip, wait};
 
 /// As long as any test.
 const LONG: Duration = Duration::from_mins(5);
+
+/// What agents publish; what else they do has a test of its own.
+const PUBLISHED: [&str; 2] = ["addressblocks", "agentterms"];
 
 /// A ClusterAgent without an agent.
 fn place(cluster: &Cluster) -> Result<Place> {
@@ -78,15 +82,8 @@ fn bound_to(one: &Claimant, ip: Ipv4Addr, number: u8) -> bool {
 
 #[test]
 fn three_agents_claim_bind_mark_and_free_with_exactly_the_rights_they_have() -> Result<()> {
-    let folder = netns::folder("audit")?;
-    let (policy, log) = (folder.path().join("policy"), folder.path().join("log"));
-    let rules = "rules: [{level: Metadata, resources: [{group: bmc.spidernet.io}]}, {level: None}]";
-    std::fs::write(
-        &policy,
-        format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n{rules}"),
-    )?;
-    let arguments =
-        [format!("--audit-policy-file={}", policy.display()), format!("--audit-log-path={}", log.display())];
+    let audit = Audit::new()?;
+    let arguments = audit.arguments();
     let Some((cluster, place)) = own(&arguments.each_ref().map(String::as_str))? else { return Ok(()) };
     let on_disk = folders::<3>()?;
     let mut all = agents(&place, &on_disk.each_ref().map(tempfile::TempDir::path))?;
@@ -171,35 +168,7 @@ fn three_agents_claim_bind_mark_and_free_with_exactly_the_rights_they_have() -> 
     until("every binding to say so", &mut all, |all| {
         Ok(all.iter().all(|one| longest(one) == BTreeSet::from([(false, 700_000), (true, FOREVER)])))
     })?;
-    assert_eq!(used(&log)?, allowed()?);
-    Ok(())
-}
-
-/// What agents have done to these kinds of objects, by the API server's own log.
-fn used(log: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
-    let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for line in std::fs::read_to_string(log)?.lines() {
-        let entry: Value = serde_json::from_str(line)?;
-        let (who, what) = (&entry["user"]["username"], entry["objectRef"]["resource"].as_str());
-        let Some(what) = what.filter(|what| ["addressblocks", "agentterms"].contains(what)) else { continue };
-        if who == "system:serviceaccount:xdhcpd:agent" {
-            let verb = entry["verb"].as_str().context("a verb")?;
-            used.entry(what.to_owned()).or_default().insert(verb.to_owned());
-        }
-    }
-    Ok(used)
-}
-
-/// What the chart lets them do.
-fn allowed() -> Result<BTreeMap<String, BTreeSet<String>>> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../chart/files/agent-rules.yaml");
-    let text = std::fs::read_to_string(path)?;
-    let verbs = |kind: &str| {
-        let (_, rest) = text.split_once(&format!("resources: [{kind}]\n  verbs: [")).context("its rule")?;
-        let (verbs, _) = rest.split_once(']').context("an end")?;
-        Ok((kind.to_owned(), verbs.split(", ").map(str::to_owned).collect()))
-    };
-    ["addressblocks", "agentterms"].map(verbs).into_iter().collect()
+    audit.each_is_used(&cluster, ACCOUNT, |right| PUBLISHED.contains(&right.resource.as_str()))
 }
 
 #[test]

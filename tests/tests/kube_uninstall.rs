@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use xdhcpd_tests::cluster_agent::{self, CONVERGED, ClusterAgent, agent_name, manifest};
 use xdhcpd_tests::kube::{self, Cluster};
 use xdhcpd_tests::netns::{Pair, command_in};
+use xdhcpd_tests::rights::Audit;
 use xdhcpd_tests::server::Agent;
 use xdhcpd_tests::{skip, wait};
 
@@ -55,7 +56,8 @@ fn uninstall_ends_all_agents_and_removes_what_they_wrote_with_the_hooks_rights()
     if !kube::is_there(&test) || !kube::is_own(&test) {
         return Ok(());
     }
-    let mut cluster = Cluster::start()?;
+    let audit = Audit::new()?;
+    let mut cluster = Cluster::start_with(&audit.arguments().each_ref().map(String::as_str))?;
     cluster_agent::install_definitions(&cluster)?;
     cluster.start_controllers()?;
     cluster.apply(&manifest("rack1", "eth1", &[]))?;
@@ -75,7 +77,8 @@ fn uninstall_ends_all_agents_and_removes_what_they_wrote_with_the_hooks_rights()
     cluster.apply(&guarded("AgentTerm", "rack1-0123456789abcdef", &term))?;
     hold(&cluster, "rack1")?;
     let rules = fs::read_to_string(RULES).context(RULES)?;
-    let hook = cluster.service_account_kubeconfig("xdhcpd", "uninstall", &rules)?;
+    let account = ("xdhcpd", "uninstall");
+    let hook = cluster.service_account_kubeconfig(account.0, account.1, &rules)?;
 
     let late = uninstall(&cluster, &hook, "2s")?;
     assert_eq!(late.status.code(), Some(1), "{late:?}");
@@ -93,7 +96,7 @@ fn uninstall_ends_all_agents_and_removes_what_they_wrote_with_the_hooks_rights()
 
     let again = uninstall(&cluster, &hook, "2m")?;
     assert!(String::from_utf8_lossy(&again.stdout).contains("no ClusterAgent was there"), "{again:?}");
-    Ok(())
+    audit.each_is_used(&cluster, account, |_| true)
 }
 
 #[test]

@@ -46,6 +46,9 @@ pub(crate) const API_ADDRESS: &str = "198.19.0.1";
 /// Its port.
 const API_PORT: u16 = 6443;
 
+/// Has owners guarded: to name one that is not to go before what it owns takes a right.
+pub const OWNERS_GUARDED: &str = "--enable-admission-plugins=OwnerReferencesPermissionEnforcement";
+
 /// Where objects are of which nobody says where.
 const DEFAULT: &str = "default";
 

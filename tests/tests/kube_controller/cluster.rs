@@ -4,13 +4,10 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use xdhcpd_tests::cluster_agent::{CONVERGED, install_definitions};
 use xdhcpd_tests::controller::{Controller, NAMESPACE, part, wait_for_part};
-use xdhcpd_tests::kube::{self, Cluster};
+use xdhcpd_tests::kube::{self, Cluster, OWNERS_GUARDED};
 use xdhcpd_tests::{skip, wait};
 
 use super::{make, manifest, parts_of, pod};
-
-/// Where owners are guarded, naming one takes a right.
-const GUARDED: &str = "--enable-admission-plugins=OwnerReferencesPermissionEnforcement";
 
 #[test]
 fn leases_are_in_a_claim_that_outlives_workloads_and_goes_with_the_object() -> Result<()> {
@@ -18,7 +15,7 @@ fn leases_are_in_a_claim_that_outlives_workloads_and_goes_with_the_object() -> R
     if !kube::is_there(&test) || !kube::is_own(&test) {
         return Ok(());
     }
-    let mut cluster = Cluster::start_with(&[GUARDED])?;
+    let mut cluster = Cluster::start_with(&[OWNERS_GUARDED])?;
     install_definitions(&cluster)?;
     cluster.start_controllers()?;
     let size = ["--lease-claim-size", "1Gi", "--lease-claim-class", "fast"];

@@ -85,7 +85,7 @@ fn remove(cluster: &Cluster, agent: &str) -> Result<()> {
 }
 
 /// A block and a term, as an agent publishes them.
-fn publish(cluster: &Cluster, agent: &str) -> Result<()> {
+pub fn publish(cluster: &Cluster, agent: &str) -> Result<()> {
     let owner = cluster.get_json("clusteragent", agent)?.context("it was just made")?;
     let object = |kind: &str, name: &str, spec: Value| {
         json!({
@@ -112,7 +112,7 @@ fn publish(cluster: &Cluster, agent: &str) -> Result<()> {
 }
 
 /// The block and the term, where they are there.
-fn published(cluster: &Cluster) -> Result<[Option<Value>; 2]> {
+pub fn published(cluster: &Cluster) -> Result<[Option<Value>; 2]> {
     let first = |kind| Ok::<_, anyhow::Error>(cluster.list_json(kind)?.into_iter().next());
     Ok([first("addressblocks")?, first("agentterms")?])
 }

@@ -6,6 +6,7 @@
 //! - [`moving`]: the leases of the BMC operator's agents, where they are in a claim
 //! - [`guards`]: what agents have published, when they are gone
 //! - [`leader`]: several of it
+//! - [`rights`]: what it may do, and needs to
 //!
 //! ClusterAgents have no namespace, so a cluster has one controller: most tests share both.
 
@@ -14,6 +15,7 @@ mod guards;
 mod leader;
 mod moving;
 mod refusals;
+mod rights;
 mod workload;
 
 use std::sync::{Arc, OnceLock};
