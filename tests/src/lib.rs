@@ -27,7 +27,7 @@
 //! - [`readme`]: the commands that README has people type
 //! - [`host_status`]: what the objects of an agent say, all together
 //! - [`kube`]: a real Kubernetes API server, and users with rights of their own; [`rights`]: whether they need them
-//! - [`node`]: a real Kubernetes of one node
+//! - [`node`]: a real Kubernetes of one node; [`kubelets`]: several that only look like nodes
 //! - [`built`]: where what was built and fetched lies
 //! - [`cluster_agent`]: the real agent of a ClusterAgent; [`events`]: what it tells beside the object;
 //!   [`controller`]: the real controller
@@ -65,6 +65,7 @@ pub mod http;
 pub mod interrupt;
 pub mod known;
 pub mod kube;
+pub mod kubelets;
 pub mod ledger;
 pub mod netns;
 pub mod node;

@@ -7,6 +7,7 @@
 //! - [`guards`]: what agents have published, when they are gone
 //! - [`leader`]: several of it
 //! - [`rights`]: what it may do, and needs to
+//! - [`rollout`]: a new image, on several nodes
 //!
 //! ClusterAgents have no namespace, so a cluster has one controller: most tests share both.
 
@@ -16,6 +17,7 @@ mod leader;
 mod moving;
 mod refusals;
 mod rights;
+mod rollout;
 mod workload;
 
 use std::sync::{Arc, OnceLock};
