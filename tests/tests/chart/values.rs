@@ -32,6 +32,11 @@ fn what_is_wrong_is_refused_by_the_name_of_its_field() -> Result<()> {
         ("metrics.alerts.poolRemaining=101", "/metrics/alerts/poolRemaining", "100"),
         ("uninstall.timeout=soon", "/uninstall/timeout", "pattern"),
         ("clusterAgent.create=true", "/clusterAgent/spec", "'feature'"),
+        (
+            "clusterAgent.create=true,clusterAgent.spec.feature.enableDhcpServer=true",
+            "/clusterAgent/spec/feature",
+            "'dhcpServerConfig'",
+        ),
         ("clusterAgent.spec.agentYaml.hostNetwrok=true", "/clusterAgent/spec/agentYaml", "'hostNetwrok'"),
         (&format!("{network}.leaseTmie=1h"), "/clusterAgent/spec/feature/dhcpServerConfig", "'leaseTmie'"),
         (
