@@ -2,6 +2,7 @@
 //! versions, metrics and alerts is so.
 
 mod alerts;
+mod effects;
 mod installed;
 mod queries;
 mod rendered;
