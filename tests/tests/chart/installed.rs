@@ -14,12 +14,36 @@ use xdhcpd_tests::skip;
 
 use crate::rendered::{ALL, CLAIMS, SETS};
 
-/// What the Prometheus operator would bring: kind and plural.
-const OPERATORS: [(&str, &str); 2] =
-    [("ServiceMonitor", "servicemonitors"), ("PrometheusRule", "prometheusrules")];
+/// What the Prometheus operator would bring: kind, plural, and what its spec may say, as far as we say something.
+fn operators() -> [(&'static str, &'static str, Value); 2] {
+    let text = || json!({"type": "string"});
+    let texts = || json!({"type": "object", "additionalProperties": text()});
+    let list = |of: Value| json!({"type": "array", "items": of});
+    let map = |properties: Value, required: &[&str]| json!({"type": "object", "properties": properties, "required": required});
+    let duration = || json!({"type": "string", "pattern": "^(([0-9]+)h)?(([0-9]+)m)?(([0-9]+)s)?$"});
+    let label = json!({"type": "string", "pattern": "^[a-zA-Z_][a-zA-Z0-9_]*$"});
+    let relabeling = map(json!({"sourceLabels": list(label), "targetLabel": text()}), &[]);
+    let endpoint = json!({
+        "port": text(), "path": text(), "interval": duration(), "relabelings": list(relabeling),
+    });
+    let monitor = json!({
+        "jobLabel": text(),
+        "selector": map(json!({"matchLabels": texts()}), &[]),
+        "endpoints": list(map(endpoint, &[])),
+    });
+    let rule = json!({
+        "alert": text(), "expr": text(), "for": duration(), "labels": texts(), "annotations": texts(),
+    });
+    let group = json!({"name": text(), "rules": list(map(rule, &["expr"]))});
+    let rules = json!({"groups": list(map(group, &["name"]))});
+    [
+        ("ServiceMonitor", "servicemonitors", map(monitor, &["selector", "endpoints"])),
+        ("PrometheusRule", "prometheusrules", map(rules, &[])),
+    ]
+}
 
 /// A cluster of our own, that knows all kinds, and helm.
-fn scene(test: &str) -> Result<Option<(Cluster, Helm)>> {
+pub fn scene(test: &str) -> Result<Option<(Cluster, Helm)>> {
     let Some(helm) = chart::helm(test) else { return Ok(None) };
     // Names of its objects are fixed: not in anybody's cluster.
     if !kube::is_there(test) || !kube::is_own(test) {
@@ -27,17 +51,16 @@ fn scene(test: &str) -> Result<Option<(Cluster, Helm)>> {
     }
     let cluster = Cluster::start()?;
     cluster_agent::install_definitions(&cluster)?;
-    for (kind, plural) in OPERATORS {
+    for (kind, plural, spec) in operators() {
         let name = format!("{plural}.monitoring.coreos.com");
-        cluster.apply(&stand_in(kind, plural, &name).to_string())?;
+        cluster.apply(&stand_in(kind, plural, &name, &spec).to_string())?;
         cluster.kubectl(&["wait", "crd", &name, "--for=condition=Established", "--timeout=60s"])?;
     }
     Ok(Some((cluster, helm)))
 }
 
-/// A definition that takes every spec.
-fn stand_in(kind: &str, plural: &str, name: &str) -> Value {
-    let spec = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+/// A definition that takes these specs.
+fn stand_in(kind: &str, plural: &str, name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -57,7 +80,7 @@ fn stand_in(kind: &str, plural: &str, name: &str) -> Value {
 }
 
 /// Runs helm as the cluster's administrator.
-fn run(cluster: &Cluster, helm: &Helm, words: &[&str]) -> Result<String> {
+pub fn run(cluster: &Cluster, helm: &Helm, words: &[&str]) -> Result<String> {
     let mut command: Command = command_in(cluster.home(), helm.program());
     for (variable, folder) in [("CACHE", "cache"), ("CONFIG", "config"), ("DATA", "data")] {
         command.env(format!("HELM_{variable}_HOME"), cluster.folder().join("helm").join(folder));

@@ -4,6 +4,7 @@
 mod alerts;
 mod effects;
 mod installed;
+mod monitored;
 mod queries;
 mod rendered;
 mod values;
