@@ -5,6 +5,7 @@ mod alerts;
 mod effects;
 mod installed;
 mod monitored;
+mod notes;
 mod queries;
 mod rendered;
 mod values;
