@@ -7,5 +7,6 @@ mod installed;
 mod monitored;
 mod notes;
 mod queries;
+mod readme;
 mod rendered;
 mod values;
