@@ -14,9 +14,6 @@ use xdhcpd_tests::skip;
 /// Prometheus makes it of every scrape.
 const OF_PROMETHEUS: &str = "up";
 
-/// Shown by controllers, and by agents that elect one among them.
-const OF_SEVERAL: &str = "xdhcpd_leader";
-
 /// Words of a query that are no metrics.
 const WORDS: [&str; 8] = ["and", "or", "unless", "by", "without", "bool", "offset", "on"];
 
@@ -106,7 +103,7 @@ fn alerts_and_dashboard_ask_for_nothing_that_an_agent_does_not_show() -> Result<
     // By kind: what has no sample yet is shown all the same.
     let families: Vec<_> =
         metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
-    let mut shown: BTreeSet<String> = [OF_PROMETHEUS, OF_SEVERAL].map(str::to_owned).into();
+    let mut shown: BTreeSet<String> = [OF_PROMETHEUS.to_owned()].into();
     for (family, kind) in &families {
         let suffixes: &[&str] = if *kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
         shown.extend(suffixes.iter().map(|suffix| format!("{family}{suffix}")));
