@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use xdhcpd_tests::cluster_agent::{CONVERGED, install_definitions};
+use xdhcpd_tests::cluster_agent::install_definitions;
 use xdhcpd_tests::controller::{Controller, NAMESPACE};
-use xdhcpd_tests::kube::{self, Cluster};
+use xdhcpd_tests::kube::{self, Cluster, READY};
 use xdhcpd_tests::kubelets::{Kubelets, serves};
 use xdhcpd_tests::{skip, wait};
 
@@ -33,7 +33,7 @@ fn until_complete(
     kubelets: &mut Kubelets,
     mut judge: impl FnMut(&Value, &[Value]) -> Result<()>,
 ) -> Result<()> {
-    wait::until_true("it to be complete", CONVERGED, || {
+    wait::until_true("it to be complete", READY, || {
         // In this order: none of these pods becomes ready or is gone before the object is read.
         let pods = kubelets.pods()?;
         let object = cluster.get_json("clusteragent", agent)?.context("it")?;
