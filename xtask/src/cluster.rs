@@ -16,6 +16,11 @@ const STEP: &str = "cluster";
 
 /// What to do with the cluster.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "It needs root. The node is in namespaces of its own, and nothing is left of it; with --keep it \
+    stays until --down.\n\nExample:\n  cargo xtask cluster --keep   # then it says what to type\n\nEnvironment:\n  \
+    XDHCPD_REAL  a folder with Kubernetes and helm to use in place of target/real"
+)]
 pub struct Arguments {
     /// Leave it up, with a lease in it, and print how to look around
     #[arg(long)]

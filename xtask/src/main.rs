@@ -48,6 +48,10 @@ enum Command {
     /// A real Kubernetes of one node, the chart in it, and a client that gets its lease from a pod
     Cluster(cluster::Arguments),
     /// The image of a container: target/image/xdhcpd.tar, one static file and nothing else
+    #[command(after_help = "It is a docker-archive of localhost/xdhcpd:VERSION. Into a node it comes by\n  \
+        ctr --namespace k8s.io images import xdhcpd.tar\nand to a registry by\n  \
+        buildah pull docker-archive:target/image/xdhcpd.tar\n  \
+        buildah push localhost/xdhcpd:VERSION docker://REGISTRY/xdhcpd:VERSION")]
     Image,
     /// rustfmt, clippy and cargo-deny, over all there is
     Lint,
