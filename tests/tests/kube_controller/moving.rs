@@ -30,8 +30,8 @@ fn the_volume_of_the_bmc_operators_claim_becomes_ours_as_readme_tells() -> Resul
     cluster.kubectl(&["create", "namespace", NAMESPACE])?;
     leave_claim(&cluster)?;
 
-    let commands = readme::asides(HEADING)?.replace("--namespace bmc ", &format!("--namespace {NAMESPACE} "));
-    ensure!(commands.contains(&format!("--namespace {NAMESPACE} ")), "{commands}");
+    let commands = readme::asides(HEADING)?.replace("--namespace bmc", &format!("--namespace {NAMESPACE}"));
+    ensure!(commands.contains(NAMESPACE), "{commands}");
     shell(&cluster, &commands)?;
 
     let size = ["--lease-claim-size", "100M", "--lease-claim-class", CLASS];
