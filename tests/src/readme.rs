@@ -14,11 +14,16 @@ pub fn asides(heading: &str) -> Result<String> {
     commands(heading, "```")
 }
 
-/// What stands between fences that are indented so.
-fn commands(heading: &str, fence: &str) -> Result<String> {
+/// What stands under a heading, up to the next.
+pub fn section(heading: &str) -> Result<&'static str> {
     let (_, section) =
         README.split_once(&format!("\n{heading}\n")).with_context(|| format!("README has no {heading}"))?;
-    let section = section.split("\n#").next().unwrap_or_default();
+    Ok(section.split("\n#").next().unwrap_or_default())
+}
+
+/// What stands between fences that are indented so.
+fn commands(heading: &str, fence: &str) -> Result<String> {
+    let section = section(heading)?;
     let mut commands = String::new();
     let mut inside = false;
     for line in section.lines() {

@@ -1,6 +1,5 @@
 //! What README says of helm, word for word: its commands are run as they stand there.
 
-use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -11,21 +10,16 @@ use xdhcpd_tests::cluster_agent::{CONVERGED, manifest};
 use xdhcpd_tests::kube::{Cluster, READY, parts};
 use xdhcpd_tests::netns::{command_in, succeed};
 use xdhcpd_tests::server::Agent;
-use xdhcpd_tests::{skip, wait};
+use xdhcpd_tests::{readme, skip, wait};
 
 use crate::installed::scene;
-
-/// Where they are.
-const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
 
 /// Where they put the release.
 const NAMESPACE: &str = "dhcp";
 
 /// The commands of helm's section that are helm's or kubectl's, in the order in which they stand there.
 fn commands() -> Result<Vec<String>> {
-    let text = fs::read_to_string(README)?;
-    let (_, section) = text.split_once("#### With helm\n").context("the section")?;
-    let (section, _) = section.split_once("\n### ").context("its end")?;
+    let section = readme::section("#### With helm")?;
     // What stands in a line of its own, and what stands between two marks.
     let spans = section.split('`').map(str::trim);
     let blocks = section.lines().filter(|line| !line.contains('`'));
