@@ -40,7 +40,9 @@ fn typed(cluster: &Cluster, command: &str) -> Result<Command> {
     }
     path.push(skip::search_path());
     let mut shell = command_in(cluster.home(), "sh");
-    shell.args(["-c", command]).current_dir(Path::new(CHART).join("..")).env("PATH", path);
+    // What ends the shell is to end the command.
+    let command = format!("exec {command}");
+    shell.args(["-c", &command]).current_dir(Path::new(CHART).join("..")).env("PATH", path);
     shell.env("KUBECONFIG", cluster.admin_kubeconfig()).env("HOME", cluster.folder());
     shell.stdin(Stdio::null());
     Ok(shell)
