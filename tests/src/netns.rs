@@ -23,6 +23,9 @@ const NAMESPACES: &str = "/run/netns";
 /// Where agents pin their programs, each in a folder of its name.
 const PINS: &str = "/sys/fs/bpf/xdhcpd";
 
+/// Where agents are asked, by a socket of each one's name.
+const SOCKETS: &str = "/run/xdhcpd";
+
 /// Begins the names of namespaces that tests make; role, process and number follow.
 const PREFIX: &str = "xdhcpd-test";
 
@@ -204,7 +207,7 @@ pub fn succeed(command: &mut Command) -> Result<Output> {
     Ok(output)
 }
 
-/// Removes namespaces, pins, control groups and folders whose test process is no more.
+/// Removes namespaces, pins, sockets, control groups and folders whose test process is no more.
 fn remove_what_killed_tests_left() {
     for name in names_in(NAMESPACES) {
         if name.strip_prefix(PREFIX).is_some_and(was_made_by_the_dead) {
@@ -214,6 +217,11 @@ fn remove_what_killed_tests_left() {
     for name in names_in(PINS) {
         if name.strip_prefix(PREFIX).is_some_and(was_made_by_the_dead) {
             let _ = xdhcpd::fastpath::detach(&name);
+        }
+    }
+    for name in names_in(SOCKETS) {
+        if name.strip_prefix(PREFIX).is_some_and(was_made_by_the_dead) {
+            let _ = fs::remove_file(Path::new(SOCKETS).join(name));
         }
     }
     for name in cgroups::names() {
@@ -252,6 +260,9 @@ mod tests {
         // Past the highest process number that Linux gives (proc(5), pid_max).
         assert!(was_made_by_the_dead("-s-4194305-3"));
         assert!(was_made_by_the_dead("-4194305-3"));
+        assert!(
+            was_made_by_the_dead("-kube-4194305-3.sock") && !was_made_by_the_dead(&format!("-{own}-3.sock"))
+        );
         assert!(!was_made_by_the_dead("-of-another-kind"));
         assert!(!was_made_by_the_dead(""));
     }
