@@ -121,6 +121,18 @@ fn without_the_nodes_network_it_is_a_deployment_on_the_network_that_is_named() {
 }
 
 #[test]
+fn who_names_a_network_and_says_nothing_of_the_nodes_is_on_the_one_it_names() {
+    for (yaml, is_on_nodes) in [
+        (json!({"underlayInterface": "net/bmc"}), false),
+        (json!({"underlayInterface": ""}), true),
+        (json!({}), true),
+        (json!({"underlayInterface": "net/bmc", "hostNetwork": true}), true),
+    ] {
+        assert_eq!(made(yaml.clone(), &settings()).contains_key(&Kind::DaemonSet), is_on_nodes, "{yaml}");
+    }
+}
+
+#[test]
 fn with_no_replicas_nothing_runs() {
     for network in [true, false] {
         let made = made(json!({"replicas": 0, "hostNetwork": network}), &settings());

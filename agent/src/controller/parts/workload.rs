@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt as _;
 
 use super::{AGENT_LABEL, Kind, Settings, metadata, pod};
-use crate::kube::objects::ClusterAgent;
+use crate::kube::objects::{ClusterAgent, said};
 
 /// How pods are replaced.
 const ROLLING: &str = "RollingUpdate";
@@ -25,10 +25,11 @@ const MISSING: IntOrString = IntOrString::Int(1);
 /// How many there may be beside those that they replace.
 const BESIDE: IntOrString = IntOrString::Int(0);
 
-/// Whether an agent has its nodes' network, as it has unless it says otherwise: then there is one on each
-/// node that is selected. Else there are so many as asked for, on a network of their own.
+/// Whether an agent has its nodes' network, as it has unless it says otherwise, or names another: then there is
+/// one on each node that is selected. Else there are so many as asked for, on a network of their own.
 pub fn in_nodes_network(agent: &ClusterAgent) -> bool {
-    agent.spec.agent_yaml.host_network.unwrap_or(true)
+    let yaml = &agent.spec.agent_yaml;
+    yaml.host_network.unwrap_or_else(|| said(yaml.underlay_interface.as_ref()).is_none())
 }
 
 /// What runs one in its nodes' network.
