@@ -192,6 +192,17 @@ async fn a_leader_without_an_answer_is_none_before_another_is_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_leaders_time_counts_from_when_it_asked() {
+    let way = Way { delay: Duration::from_millis(1400), ..Way::new() };
+    let mut first = Running::start(&way, "a");
+    first.until(true).await;
+    way.mood.send_replace(Mood::Hangs);
+    let lost = first.until(false).await;
+    let answering = way.delay.saturating_mul(2);
+    assert!(lost.saturating_add(answering) <= Term::of(LEASE).give_up, "{lost:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_short_outage_changes_nothing() {
     let (way, mut first, _, second) = two().await;
     way.mood.send_replace(Mood::Refuses);
