@@ -143,12 +143,14 @@ pub fn come_and_go(tap: &Tap, end: &AtomicBool) -> Result<Came> {
 
 /// The whole way to a lease; none: nobody answered.
 pub fn lease(tap: &Tap, mac: [u8; 6]) -> Result<Option<(Ipv4Addr, [u8; 4])>> {
-    let discover = from_client(message::DISCOVER, mac);
+    // Every other one is answered by broadcast, so that the other agent hears it, too.
+    let flags = u16::from(mac[5] % 2) << 15;
+    let discover = from_client(message::DISCOVER, mac).with(|frame| frame.flags = flags);
     tap.send(&discover.build())?;
     let Some(offer) = reply_to(tap, &discover, LISTEN)? else { return Ok(None) };
     let server: [u8; 4] = offer.option(54).context("an OFFER names its server")?.try_into()?;
     let request = from_client(message::REQUEST, mac).option(50, &address(&offer).octets());
-    let request = request.option(54, &server);
+    let request = request.option(54, &server).with(|frame| frame.flags = flags);
     tap.send(&request.build())?;
     let Some(reply) = reply_to(tap, &request, LISTEN)? else { return Ok(None) };
     if reply.option(53) != Some(&[message::ACK]) {
