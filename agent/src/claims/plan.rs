@@ -92,17 +92,25 @@ impl Claims {
 
     /// When what we promised of an address is over; none: nothing is promised.
     pub(super) fn over_at(&self, ip: Ipv4Addr) -> Option<At> {
-        let held = self.held.get(&ip)?;
-        Some(held.over(self.longest(ip), &self.bounds, self.rules))
+        Some(self.over_of(ip, self.held.get(&ip)?))
+    }
+
+    fn over_of(&self, ip: Ipv4Addr, held: &Held) -> At {
+        let binding = self.slot(ip).and_then(Slot::binding);
+        let its = binding.filter(|binding| binding.client == held.client);
+        let given_up = its.and_then(|binding| binding.mark.as_ref()).map_or(At::NEVER, |mark| mark.given_up);
+        // It told another agent, which may be the last that is heard of a lease without an end.
+        if held.is_void(given_up, &self.bounds, self.rules) {
+            return At::NEVER;
+        }
+        let longest = binding.map_or_else(|| self.unpublished_longest(), |binding| binding.longest);
+        held.over(longest, &self.bounds, self.rules)
     }
 
     /// Addresses of some blocks, whose promises are over.
     pub(super) fn over(&self, now: At, blocks: &[BlockId]) -> impl Iterator<Item = Ipv4Addr> {
         let held = blocks.iter().flat_map(|id| self.held.range(id.addresses()));
-        let is_over = move |(ip, held): &(&Ipv4Addr, &Held)| {
-            held.over(self.longest(**ip), &self.bounds, self.rules) < now
-        };
-        held.filter(is_over).map(|(ip, _)| *ip)
+        held.filter(move |(ip, held)| self.over_of(**ip, held) < now).map(|(ip, _)| *ip)
     }
 
     /// Forgets promises that are over, and notes which bindings ended by that.
@@ -134,13 +142,6 @@ impl Claims {
         if self.aside.extract_if(.., |_, until| *until <= now).count() > 0 {
             self.agenda.count_again();
         }
-    }
-
-    /// The longest lease that the client of an address can have.
-    fn longest(&self, ip: Ipv4Addr) -> Span {
-        let known = self.copies.blocks.get(&BlockId::of(ip));
-        let binding = known.and_then(|known| known.copy.slots.get(&ip)).and_then(Slot::binding);
-        binding.map_or_else(|| self.unpublished_longest(), |binding| binding.longest)
     }
 
     /// The longest lease that we promise, or ever did, from claims.

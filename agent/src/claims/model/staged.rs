@@ -447,6 +447,37 @@ fn where_the_leases_of_one_network_have_no_end_those_of_another_come_back() {
 }
 
 #[test]
+fn a_lease_without_an_end_that_was_given_up_to_another_agent_is_over() {
+    let mut world = stage(None, FOREVER);
+    world.clients[D].only = Some(A);
+    let reply = world.asks(C, A, false).unwrap();
+    world.says(A, reply).unwrap();
+    world.pass(3).unwrap();
+    let reply = world.asks(C, A, true).unwrap();
+    assert_eq!(reply.lease, FOREVER);
+    world.says(A, reply).unwrap();
+    world.pass(2 * (BOUNDS.clocks + BOUNDS.travel)).unwrap();
+    let at = world.agents[B].clock(world.now);
+    world.clients[C] = Client::default();
+    world.take_back(B, C, ADDRESSES[0], false, at);
+    // It comes again for a while, which is the last that is heard of it.
+    world.configs[0].longest = lengths(80, 80);
+    for agent in [A, B] {
+        let wants = world.configs[0].clone();
+        world.agents[agent].claims.as_mut().unwrap().want(wants);
+    }
+    world.pass(10).unwrap();
+    let (agent, reply) =
+        [A, B].into_iter().find_map(|agent| Some((agent, world.asks(C, agent, false)?))).unwrap();
+    assert!(reply.lease <= 80, "{}", reply.lease);
+    world.says(agent, reply).unwrap();
+    world.pass(3).unwrap();
+    world.clients[D].only = None;
+    world.pass(400).unwrap();
+    assert!(world.clients[D].has.is_some(), "it is D's in the end");
+}
+
+#[test]
 fn an_agent_that_is_refused_by_the_clock_claims_nothing_and_promises_nothing() {
     let mut world = stage(None, 80);
     let reply = world.asks(C, A, false).unwrap();

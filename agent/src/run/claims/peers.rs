@@ -4,6 +4,7 @@
 //! Such a lease is on nobody's disk here ([`AnsweredBy::Peer`]) and promises nothing: what may be promised is the
 //! claims' word alone. It becomes ours when its client is answered.
 
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub fn follow(core: &mut Core) {
     if share.seen.is_empty() {
         return;
     }
-    let now = Now::read().moment;
+    let now = Now::read();
     for _ in 0..AT_ONCE {
         let Some(id) = core.share.as_mut().and_then(|share| share.seen.pop_first()) else { return };
         addresses(id).for_each(|ip| core.compare(ip, now));
@@ -40,7 +41,9 @@ fn addresses(id: BlockId) -> impl Iterator<Item = Ipv4Addr> {
 
 impl Core {
     /// Brings the table's lease of an address to what others published of it.
-    fn compare(&mut self, ip: Ipv4Addr, now: Moment) {
+    fn compare(&mut self, ip: Ipv4Addr, now: Now) {
+        self.let_go_of_ours(ip, now);
+        let now = now.moment;
         let Self { share: Some(share), table, config, .. } = self else { return };
         // A reservation is published before its client was ever heard of.
         if table.network_of(ip).is_none_or(|network| table.is_reserved(network, ip)) {
@@ -68,6 +71,20 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Ends a lease of ours whose client has given it up to another agent: nothing of it holds any more, whatever
+    /// its own time is.
+    fn let_go_of_ours(&mut self, ip: Ipv4Addr, now: Now) {
+        let Self { share: Some(share), table, .. } = self else { return };
+        let Some(lease) = table.get(ip).filter(|lease| lease.state == State::Bound) else { return };
+        let Some(Slot::Bound(binding)) = share.claims.slot(ip) else { return };
+        let is_its = binding.mark.is_none() && table.client_of(lease).as_ref() == Some(&binding.client);
+        if is_its || lease.answered_by == AnsweredBy::Peer || share.claims.is_held(ip) {
+            return;
+        }
+        table.expire(ip, now.moment);
+        self.write(&HashMap::from([(ip, now.moment)]), now);
     }
 
     /// The time of another agent's lease has come: it goes on as long as it is published; false: it is ours, or

@@ -1,20 +1,21 @@
 //! A core with a share: what it ends with, and what it leaves on disk of promises that may still hold.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Beginning, Offset, Word};
-use crate::claims::{At, Clock, Copies};
+use super::{Beginning, Offset, Word, peers};
+use crate::claims::{At, Binding, Block, BlockId, Clock, Copies, FOREVER, Mark, Slot};
 use crate::clock::{Moment, Now};
 use crate::config::{Config, parse_yaml};
 use crate::control;
 use crate::kube::claims::{Heard, Theirs, queues, servers};
-use crate::lease::{AnsweredBy, Lease, State};
+use crate::lease::{AnsweredBy, ClientKey, Lease, State};
 use crate::run::core::Core;
 use crate::run::loader::Loader;
 use crate::run::outlets::Outlets;
@@ -154,5 +155,40 @@ async fn a_promise_that_may_hold_is_in_every_new_file_until_it_is_over() {
     let later = Now::read().moment.after(Duration::from_millis(2));
     share.claims.given_up(share.offset.at(later), ip(100), &client, At::NEVER);
     core.write_ends(Now::read());
+    assert_eq!(on_disk(&folder, core)[&ip(100)], State::Expired);
+}
+
+#[tokio::test]
+async fn a_lease_that_was_given_up_to_another_agent_ends_here_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Now::read();
+    drop(with_an_ended_lease_that_may_hold(&folder));
+    let mut core = build_core(begin(&folder, Offset::of(now)).0).unwrap();
+    core.table.reconfigure(&config(&folder));
+    let [client, other] = [100, 7].map(|last| ClientKey::Mac([2, 0, 0, 0, 0, last]));
+    let see = |core: &mut Core, serial, client: &ClientKey, mark| {
+        let slot = Slot::Bound(Binding { client: client.clone(), longest: FOREVER, mark });
+        let block = Block { serial, slots: BTreeMap::from([(ip(100), slot)]) };
+        let share = core.share.as_mut().unwrap();
+        share.claims.block_seen(At(1), BlockId::of(ip(100)), Arc::new(block));
+        share.seen.insert(BlockId::of(ip(100)));
+        peers::follow(core);
+        let lease = core.table.get(ip(100)).unwrap();
+        (lease.state, core.table.client_of(lease))
+    };
+    let mark = || {
+        Some(Mark { serial: 2, given_up: At(u64::MAX), not_before: At::NEVER, confirmed: BTreeSet::new() })
+    };
+    assert_eq!(see(&mut core, 1, &client, None), (State::Bound, Some(client.clone())));
+    assert_eq!(
+        see(&mut core, 2, &client, mark()),
+        (State::Bound, Some(client.clone())),
+        "the kernel may answer"
+    );
+    let share = core.share.as_mut().unwrap();
+    let later = share.offset.at(now.moment.after(LONG));
+    share.claims.given_up(later, ip(100), &client, At::NEVER);
+    assert_eq!(see(&mut core, 3, &client, mark()), (State::Expired, Some(client.clone())));
+    assert_eq!(see(&mut core, 4, &other, None), (State::Bound, Some(other)), "another agent gave it away");
     assert_eq!(on_disk(&folder, core)[&ip(100)], State::Expired);
 }
