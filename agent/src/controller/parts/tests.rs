@@ -94,7 +94,8 @@ fn the_account_has_the_agents_roles_and_no_others() {
 
 #[test]
 fn in_the_nodes_network_there_is_one_on_each_node_replaced_one_at_a_time() {
-    let made = made(json!({"replicas": 3, "underlayInterface": "net/bmc"}), &settings());
+    let yaml = json!({"hostNetwork": true, "replicas": 3, "underlayInterface": "net/bmc"});
+    let made = made(yaml, &settings());
     assert!(!made.contains_key(&Kind::Deployment));
     let spec = &made[&Kind::DaemonSet]["spec"];
     let rolling = json!({"maxUnavailable": 1, "maxSurge": 0});
