@@ -399,7 +399,10 @@ fn the_lease_that_says_who_answers_belongs_to_the_object_of_today() -> Result<()
     cluster.apply(&manifest(&name, "s0", &[]))?;
     let lease = format!("agent-{name}");
     // As it was made before it had an owner.
-    let metadata = json!({"name": lease, "namespace": "default"});
+    let (home, _) = cluster_agent::ACCOUNT;
+    cluster
+        .apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": home}}).to_string())?;
+    let metadata = json!({"name": lease, "namespace": home});
     let spec = json!({"holderIdentity": "somebody", "leaseDurationSeconds": 9});
     let kind = "Lease";
     let former =
@@ -409,7 +412,7 @@ fn the_lease_that_says_who_answers_belongs_to_the_object_of_today() -> Result<()
     let agent = ClusterAgent::start(&cluster, &pair.server, &name)?;
     let is_owned = |cluster: &Cluster| -> Result<bool> {
         let object = cluster.get_json("clusteragent", &name)?.context("the object")?;
-        let Ok(lease) = cluster.kubectl(&["get", "lease", &lease, "-o", "json"]) else {
+        let Ok(lease) = cluster.kubectl(&["get", "lease", &lease, "--namespace", home, "-o", "json"]) else {
             return Ok(false);
         };
         let lease: Value = serde_json::from_str(&lease)?;
