@@ -79,6 +79,11 @@ impl Held {
         self
     }
 
+    /// The address was freed while its agent was away: all of it is over, or was given up.
+    pub(super) fn freed(&mut self) {
+        (self.ends, self.late, self.unknown) = (At::NEVER, false, false);
+    }
+
     /// All that the kernel did has been told.
     pub(super) fn told(&mut self) {
         self.unknown = false;

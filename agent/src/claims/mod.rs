@@ -42,7 +42,8 @@
 //!
 //! **R3, a term** counts from its acknowledgement, if the former end had not come by then; else the agent begins
 //! anew: after the acknowledgement it reads all blocks, then decides; and it uses a claim of an earlier
-//! incarnation only once it has written that claim again. Copies never go back to an older serial.
+//! incarnation only once it has written that claim again. What it had promised of an address that is then neither its
+//! client's nor its own is past: others freed or took it (R8, R5). Copies never go back to an older serial.
 //!
 //! **R4, over.** What an agent decides before `until` is over at `until + patience + 2 · longest`
 //! ([`Bounds::over`]; the lemma below), by its clock; for another agent, `clocks` later.

@@ -196,7 +196,27 @@ impl Claims {
         }
         if let Some(granted) = self.copies.granted.as_mut().filter(|granted| granted.turn < turn) {
             granted.has_read = true;
+            if granted.incarnation > 1 {
+                self.forget_freed();
+            }
             self.agenda.stir_all();
+        }
+    }
+
+    /// What earlier incarnations promised is past where the address is neither its client's nor ours any more:
+    /// others freed it, by R8 or R5. A lease without an end would stand against them for ever.
+    fn forget_freed(&mut self) {
+        let (blocks, former, me) = (&self.copies.blocks, &self.former, &self.me);
+        for (ip, held) in &mut self.held {
+            let slot = blocks.get(&BlockId::of(*ip)).and_then(|known| known.copy.slots.get(ip));
+            let may_hold = match slot {
+                None => former.contains_key(ip),
+                Some(Slot::Claimed { agent, .. }) => agent == me,
+                Some(Slot::Bound(binding)) => binding.client == held.client,
+            };
+            if !may_hold {
+                held.freed();
+            }
         }
     }
 

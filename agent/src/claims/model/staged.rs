@@ -446,8 +446,8 @@ fn where_the_leases_of_one_network_have_no_end_those_of_another_come_back() {
     assert_eq!(comes_back(Some(Rule::LeasesOfItsNetwork), true), None);
 }
 
-#[test]
-fn a_lease_without_an_end_that_was_given_up_to_another_agent_is_over() {
+/// C has a lease without an end from A.
+fn a_lease_without_an_end() -> World {
     let mut world = stage(None, FOREVER);
     world.clients[D].only = Some(A);
     let reply = world.asks(C, A, false).unwrap();
@@ -456,6 +456,12 @@ fn a_lease_without_an_end_that_was_given_up_to_another_agent_is_over() {
     let reply = world.asks(C, A, true).unwrap();
     assert_eq!(reply.lease, FOREVER);
     world.says(A, reply).unwrap();
+    world
+}
+
+#[test]
+fn a_lease_without_an_end_that_was_given_up_to_another_agent_is_over() {
+    let mut world = a_lease_without_an_end();
     world.pass(2 * (BOUNDS.clocks + BOUNDS.travel)).unwrap();
     let at = world.agents[B].clock(world.now);
     world.clients[C] = Client::default();
@@ -474,6 +480,27 @@ fn a_lease_without_an_end_that_was_given_up_to_another_agent_is_over() {
     world.pass(3).unwrap();
     world.clients[D].only = None;
     world.pass(400).unwrap();
+    assert!(world.clients[D].has.is_some(), "it is D's in the end");
+}
+
+#[test]
+fn what_was_freed_while_an_agent_was_away_is_not_held_by_it() {
+    let mut world = a_lease_without_an_end();
+    world.agents[A].cut = true;
+    world.pass(TERM + 2 * (BOUNDS.clocks + BOUNDS.travel)).unwrap();
+    // B frees it, and claims nothing: A is the one to give it away.
+    let mut wants = world.configs[0].clone();
+    wants.pools[0].ahead = 0;
+    world.agents[B].claims.as_mut().unwrap().want(wants);
+    let at = world.agents[B].clock(world.now);
+    world.clients[C] = Client::default();
+    world.take_back(B, C, ADDRESSES[0], false, at);
+    world.pass(10).unwrap();
+    let block = world.server.block(BlockId::of(ADDRESSES[0]));
+    assert_eq!(block.slots.get(&ADDRESSES[0]), None, "it is nobody's");
+    world.agents[A].cut = false;
+    world.clients[D].only = None;
+    world.pass(20).unwrap();
     assert!(world.clients[D].has.is_some(), "it is D's in the end");
 }
 
