@@ -179,6 +179,10 @@ impl TemplateFlags {
     pub const ALWAYS_BROADCAST: u32 = 1;
 }
 
+/// Bit of the number in `EPOCH`: it changes with each change that the agent makes of `LEASES`, too. Without it
+/// the number says nothing of leases.
+pub const COVERS_LEASES: u64 = 1 << 63;
+
 /// The element of `COUNTERS` that the program counts in.
 pub const PROGRAM_COUNTERS: u32 = 0;
 

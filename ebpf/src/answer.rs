@@ -8,7 +8,7 @@ use xdhcpd_common::facts::MessageType;
 use xdhcpd_common::maps::{Event, EventKind, Lease, LeaseState, Template};
 use xdhcpd_common::times::{TICK, TOLD_FOR};
 
-use crate::maps::{LEASES, Request, Scratch, TEMPLATES};
+use crate::maps::{LEASES, Request, Scratch, Served, TEMPLATES};
 use crate::outcome::Outcome;
 use crate::packet::Packet;
 use crate::resize::{Resized, resize, undo};
@@ -25,19 +25,19 @@ pub(crate) fn answer(ctx: &XdpContext, scratch: &mut Scratch) -> Outcome {
         Some(Verdict::Pass(reason)) => return Outcome::left_to_agent(reason),
         _ => {}
     }
+    // An offer promises nothing yet. (Before the look-up, because reading the clock waits for all loads.)
+    if facts.kind != MessageType::DISCOVER {
+        request.now = clock::exactly().wrapping_add(TICK);
+    }
     let Some(entry) = LEASES.get_ptr_mut(key) else {
         return Outcome::left_to_agent(Counter::NoLease);
     };
-    // SAFETY: elements of this map are freed no sooner than the program ends. What other CPUs change
-    // meanwhile are single words, and an answer checks them again under the lock.
+    // SAFETY: elements of this map are freed no sooner than the program ends. What others change meanwhile is
+    // checked again before an ACK, which promises: under the lock, or by the epoch.
     let lease = unsafe { &*entry };
     let Some(terms) = TEMPLATES.get(lease.template) else {
         return Outcome::left_to_agent(Counter::Stale);
     };
-    // An offer promises nothing yet.
-    if facts.kind != MessageType::DISCOVER {
-        request.now = clock::exactly().wrapping_add(TICK);
-    }
     match decision::decide(facts, lease, terms, server, request.now) {
         Verdict::Reply(answer) => reply(ctx, scratch, entry, terms, &answer),
         Verdict::Suspend => suspend(request, entry),
@@ -55,9 +55,9 @@ fn reply(
     terms: &Template,
     answer: &Answer,
 ) -> Outcome {
-    let Scratch { forgotten, request, plan, kept, woken, .. } = scratch;
+    let Scratch { served, forgotten, request, plan, kept, woken, .. } = scratch;
     let packet = &Packet::with(ctx, forgotten);
-    // SAFETY: as in `answer`; what matters of it is checked again under the lock.
+    // SAFETY: as in `answer`.
     let lease = unsafe { &*entry };
     let (ip, generation) = (lease.ip, lease.generation);
     let mac = words::of_chaddr(request.header.chaddr);
@@ -78,7 +78,7 @@ fn reply(
         };
     }
     if renewal.is_told(lease) {
-        return repeat(ctx, growth, &renewal, entry);
+        return repeat(ctx, growth, &renewal, entry, *served);
     }
     let told = renewal.told(lease);
     let Some(event) = events::reserve() else {
@@ -100,11 +100,12 @@ fn reply(
 /// Answers what the last event covers. (A way of its own, because Linux 5.10 does not see that an event which
 /// may be there or not is given back wherever it is there.)
 #[inline(always)]
-fn repeat(ctx: &XdpContext, growth: i32, renewal: &Renewal, entry: *mut Lease) -> Outcome {
+fn repeat(ctx: &XdpContext, growth: i32, renewal: &Renewal, entry: *mut Lease, served: Served) -> Outcome {
     let Some(resized) = resize(ctx, growth) else {
         return Outcome::left_to_agent(Counter::NoRoom);
     };
-    if renewal.still_told(entry) {
+    // Other CPUs' renewals change a word at a time, and end what they began.
+    if served.still_holds() || renewal.still_told(entry) {
         return Outcome::answered(Counter::AnsweredAck);
     }
     put_back(ctx, resized)

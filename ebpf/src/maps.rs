@@ -8,7 +8,7 @@ use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use xdhcpd_common::counters::Counters;
 use xdhcpd_common::gate::{Header, Link};
-use xdhcpd_common::maps::{Budget, Lease, LeaseKey, Server, Template, Wire};
+use xdhcpd_common::maps::{Budget, COVERS_LEASES, Lease, LeaseKey, Server, Template, Wire};
 use xdhcpd_common::options::Echoes;
 use xdhcpd_common::times::TICK;
 
@@ -33,8 +33,8 @@ pub(crate) static TEMPLATES: Array<Template, 1024> = Array::new();
 #[btf_map]
 pub(crate) static SERVERS: HashMap<Wire, Server, 512, AS_THEY_COME> = HashMap::new();
 
-/// Another number for each change of `SERVERS`; 0: one is being made, or nobody keeps count. While it stays,
-/// what a CPU found there is what is there.
+/// Another number for each change of `SERVERS`, and of `LEASES` if it says so ([`COVERS_LEASES`]); 0: one is being
+/// made, or nobody keeps count. While it stays, what a CPU found there is what is there.
 #[btf_map]
 pub(crate) static EPOCH: Array<u64, 1> = Array::new();
 
@@ -129,8 +129,7 @@ pub(crate) fn serve(scratch: &mut Scratch, wire: &Wire) -> Option<()> {
     let Scratch { served, request, .. } = scratch;
     let word = words::of_wire(*wire);
     // Read before the look-up: what changes after it has another number.
-    // SAFETY: a word of a map, which others write as a whole.
-    let epoch = unsafe { EPOCH.get_ptr(0)?.read_volatile() };
+    let epoch = epoch()?;
     if epoch != 0 && served.epoch == epoch && served.wire == word {
         return Some(());
     }
@@ -138,4 +137,18 @@ pub(crate) fn serve(scratch: &mut Scratch, wire: &Wire) -> Option<()> {
     request.server = *server(wire)?;
     *served = Served { epoch, wire: word };
     Some(())
+}
+
+#[inline(always)]
+fn epoch() -> Option<u64> {
+    // SAFETY: a word of a map, which others write as a whole.
+    Some(unsafe { EPOCH.get_ptr(0)?.read_volatile() })
+}
+
+impl Served {
+    /// Whether the agent has changed nothing since: what this run has read of a lease is whole, and as it is.
+    #[inline(always)]
+    pub(crate) fn still_holds(self) -> bool {
+        self.epoch & COVERS_LEASES != 0 && epoch() == Some(self.epoch)
+    }
 }

@@ -10,7 +10,7 @@ use aya::programs::{ProgramError, TestRun, TestRunOptions, TestRunResult, Xdp};
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader, Pod};
 use xdhcpd_common::counters::{Counter, Counters};
-use xdhcpd_common::maps::{Budget, Event, Lease, LeaseKey, Server, Template, Wire};
+use xdhcpd_common::maps::{Budget, COVERS_LEASES, Event, Lease, LeaseKey, Server, Template, Wire};
 
 use crate::scene::now;
 use crate::{built, skip};
@@ -55,17 +55,38 @@ pub struct Outcome {
 }
 
 /// The program's leases, as the agent has them.
-pub struct Leases(HashMap<MapData, Raw<LeaseKey>, Raw<Lease>>);
+pub struct Leases {
+    map: HashMap<MapData, Raw<LeaseKey>, Raw<Lease>>,
+    epoch: Array<MapData, u64>,
+}
 
 impl Leases {
-    /// Puts a lease in, or changes it in place.
+    /// Puts a lease in, or changes it in place, as the agent does it.
     ///
     /// # Panics
     ///
-    /// If the map does not take it.
+    /// If a map does not take it; so do those below.
     pub fn set(&mut self, key: LeaseKey, lease: Lease) {
-        self.0.insert(Raw(key), Raw(lease), BPF_F_LOCK).expect("room in LEASES");
+        self.set_all([(key, lease)]);
     }
+
+    /// The same with many, one after the other.
+    ///
+    /// # Panics
+    ///
+    /// As above.
+    pub fn set_all(&mut self, leases: impl IntoIterator<Item = (LeaseKey, Lease)>) {
+        self.epoch.set(0, 0, 0).expect("the one element");
+        for (key, lease) in leases {
+            self.map.insert(Raw(key), Raw(lease), BPF_F_LOCK).expect("room in LEASES");
+        }
+        self.epoch.set(0, epoch(), 0).expect("the one element");
+    }
+}
+
+/// What the agent leaves in `EPOCH` when all is as it is to be.
+fn epoch() -> u64 {
+    now() | COVERS_LEASES
 }
 
 /// The program that tests use one after the other, each with empty maps: the verifier takes most of
@@ -139,7 +160,7 @@ impl Program {
         self.loaded.as_mut().expect("it is loaded")
     }
 
-    /// Says that `SERVERS` was changed, or (0) that it may be changed at any time.
+    /// Says that `SERVERS` and `LEASES` were changed, or (0) that they may be changed at any time.
     ///
     /// # Panics
     ///
@@ -157,7 +178,7 @@ impl Program {
     pub fn serve(&mut self, wire: Wire, server: Server) {
         self.set_epoch(0);
         self.write_server(wire, server);
-        self.set_epoch(now());
+        self.set_epoch(epoch());
     }
 
     /// Serves a wire, and leaves the epoch as it is.
@@ -178,10 +199,9 @@ impl Program {
         map.set(index, Raw(template), 0).expect("an index of TEMPLATES");
     }
 
-    /// Puts a lease in, or changes it in place.
+    /// Puts a lease in, or changes it in place, as the agent does it.
     pub fn set_lease(&mut self, key: LeaseKey, lease: Lease) {
-        let mut map: HashMap<_, Raw<LeaseKey>, Raw<Lease>> = self.map("LEASES");
-        map.insert(Raw(key), Raw(lease), BPF_F_LOCK).expect("room in LEASES");
+        self.leases().set(key, lease);
     }
 
     /// A lease as it stands.
@@ -192,10 +212,7 @@ impl Program {
 
     /// A second handle on the leases, for another thread.
     pub fn leases(&mut self) -> Leases {
-        let map = self.ebpf().map_mut("LEASES").expect("LEASES");
-        let Map::HashMap(data) = map else { panic!("LEASES is a hash map") };
-        let data = MapData::from_id(data.info().expect("information on LEASES").id()).expect("LEASES by id");
-        Leases(Map::HashMap(data).try_into().expect("a map of leases"))
+        Leases { map: again(self.ebpf(), "LEASES"), epoch: again(self.ebpf(), "EPOCH") }
     }
 
     /// All counters, summed over the CPUs.
@@ -314,6 +331,19 @@ fn load<'a>(change: impl FnOnce(&mut EbpfLoader<'a>)) -> Result<Ebpf> {
     let program: &mut Xdp = ebpf.program_mut("xdhcpd").context("the program's name")?.try_into()?;
     program.load().context("the verifier")?;
     Ok(ebpf)
+}
+
+/// A map of a loaded object, opened a second time.
+fn again<M>(loaded: &mut Ebpf, name: &str) -> M
+where
+    M: TryFrom<Map>,
+    M::Error: std::fmt::Debug,
+{
+    let (Map::HashMap(data) | Map::Array(data)) = loaded.map_mut(name).expect("a map of the program") else {
+        panic!("{name} is a hash map or an array")
+    };
+    let data = MapData::from_id(data.info().expect("information on a map").id()).expect("a map by its id");
+    Map::from_map_data(data).expect("a map").try_into().expect("a map of this type")
 }
 
 fn remove_all<K: Pod, V: Pod>(map: &mut HashMap<&mut MapData, K, V>) {

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use xdhcpd_common::counters::{Counter, Counters};
-use xdhcpd_common::maps::{Lease, LeaseState, Server, Wire};
+use xdhcpd_common::maps::{Lease, LeaseState, Server, Template, Wire};
 use xdhcpd_common::times::{SECOND, TICK, TOLD_FOR};
 use xdhcpd_tests::frames::FrameBuilder;
 use xdhcpd_tests::program::{PASS, Program, TX};
@@ -200,4 +200,33 @@ fn renew_while_changed(scene: &mut Scene, ours: Lease, others: Lease) {
     assert_eq!(scene.0.count(Counter::AnsweredAck) - before, u64::from(answers));
     assert_ne!(answers, 0);
     assert_ne!(answers, 20_000);
+}
+
+/// What an ACK repeats was told of this very lease: of one that is its client's by a half, and by the other
+/// another's, nothing was told.
+#[test]
+fn an_ack_that_repeats_what_was_told_is_of_one_lease() {
+    let terms = Template { lease_max: u32::MAX - 1, ..template() };
+    let ours = Lease { mac: key().mac, horizon: u64::MAX, ..lease() };
+    let Some(mut scene) = Scene::set_with(server(), terms, ours) else { return };
+    let others = Lease { mac: [2, 0, 0, 0, 0, 0x99], expires: u64::MAX, answered: u64::MAX, ..ours };
+    let mut leases = scene.0.leases();
+    let done = AtomicBool::new(false);
+    let (mut answers, mut told) = (0, 0);
+    std::thread::scope(|threads| {
+        let _stop = StopsAtEnd(&done);
+        threads.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                leases.set(key(), others);
+                leases.set(key(), ours);
+            }
+        });
+        for asked in LEASE_TIME..LEASE_TIME + 50_000 {
+            let longer = renewing().option(51, &asked.to_be_bytes());
+            answers += usize::from(scene.0.run(&longer.build()).action == TX);
+            told += scene.0.events().len();
+        }
+    });
+    assert_eq!(answers, told, "each asks for longer than all before");
+    assert_ne!(answers, 0);
 }

@@ -17,21 +17,18 @@ use xdhcpd_common::maps::{
 
 use crate::clock::{Moment, Now};
 
+use super::epoch::Epoch;
 use super::error::{FastPathError, errno};
 use super::pins::Pins;
 use super::sys::{self, Command};
 use super::{batch, layout};
 
 /// Makes or changes an entry.
-const ANY: u64 = 0;
+pub(super) const ANY: u64 = 0;
 /// Only changes an entry.
 const EXIST: u64 = 2;
 /// Under the value's lock, and in place.
 const LOCK: u64 = 4;
-
-/// What `EPOCH` is while `SERVERS` is changed. Who dies meanwhile leaves it so, and the program looks into
-/// `SERVERS` for each request until the next start.
-const CHANGING: u64 = 0;
 
 /// How many 64-bit numbers a [`Counters`] is.
 const COUNTS: usize = size_of::<Counters>() / size_of::<u64>();
@@ -64,8 +61,7 @@ pub(super) struct Maps {
     template_capacity: u32,
     servers: HashMap<MapData, Raw<Wire>, Raw<Server>>,
     server_capacity: u32,
-    /// None where an earlier release left maps without it, of which nothing is written then.
-    epoch: Option<Array<MapData, u64>>,
+    epoch: Epoch,
     counters: Counted,
 }
 
@@ -74,15 +70,13 @@ impl Maps {
     pub fn open(pins: &Pins) -> Result<Self, FastPathError> {
         let (templates, template_capacity) = open("TEMPLATES", &pins.map("TEMPLATES"))?;
         let (servers, server_capacity) = open("SERVERS", &pins.map("SERVERS"))?;
-        let epoch = pins.map("EPOCH");
-        let epoch = epoch.exists().then(|| open("EPOCH", &epoch)).transpose()?.map(|(map, _capacity)| map);
         Ok(Self {
             leases: Leases::open(&pins.map("LEASES"))?,
             templates,
             template_capacity,
             servers,
             server_capacity,
-            epoch,
+            epoch: Epoch::open(pins)?,
             counters: Counted::open(&pins.map("COUNTERS"))?,
         })
     }
@@ -93,8 +87,19 @@ impl Maps {
     }
 
     /// The map `LEASES`, to be changed.
-    pub fn leases_mut(&mut self) -> &mut Leases {
-        &mut self.leases
+    pub fn leases_mut(&mut self) -> Result<&mut Leases, FastPathError> {
+        self.epoch.change()?;
+        Ok(&mut self.leases)
+    }
+
+    /// Must come before a change that is made otherwise than by the functions here.
+    pub fn change(&mut self) -> Result<(), FastPathError> {
+        self.epoch.change()
+    }
+
+    /// All changes are made, until the next one.
+    pub fn rest(&mut self) -> Result<(), FastPathError> {
+        self.epoch.rest()
     }
 
     /// Writes a template.
@@ -119,21 +124,9 @@ impl Maps {
 
     /// Writes how a wire is served.
     pub fn put_server(&mut self, wire: Wire, server: &Server) -> Result<(), FastPathError> {
-        self.set_epoch(CHANGING)?;
+        self.epoch.change()?;
         let written = self.servers.insert(Raw(wire), Raw(*server), ANY);
-        self.next_epoch()?;
         written.map_err(|error| write_error("SERVERS", self.server_capacity, error))
-    }
-
-    /// From now on `SERVERS` is as it is: the program need not look there again, until the next change.
-    pub fn next_epoch(&mut self) -> Result<(), FastPathError> {
-        // No moment comes twice while the maps exist.
-        self.set_epoch(Now::read().moment.0)
-    }
-
-    fn set_epoch(&mut self, number: u64) -> Result<(), FastPathError> {
-        let Some(epoch) = &mut self.epoch else { return Ok(()) };
-        epoch.set(0, number, ANY).map_err(|error| FastPathError::map("write", "EPOCH", error))
     }
 
     /// Reads how a wire is served.
@@ -153,10 +146,8 @@ impl Maps {
 
     /// Stops serving a wire; whether it was served.
     pub fn remove_server(&mut self, wire: Wire) -> Result<bool, FastPathError> {
-        self.set_epoch(CHANGING)?;
-        let gone = self.servers.remove(&Raw(wire));
-        self.next_epoch()?;
-        removed("SERVERS", gone)
+        self.epoch.change()?;
+        removed("SERVERS", self.servers.remove(&Raw(wire)))
     }
 
     /// The counters, summed over all CPUs, with what was carried over from older maps.
@@ -225,12 +216,14 @@ impl Leases {
         }
     }
 
-    /// Brings an entry up to a renewal; whether it was behind. Only a write that was not over when the
-    /// program run began can have set its renewal back: after all others there is nothing to look for.
+    /// Whether the entry may be behind a renewal. Only a write that was not over when the program run began
+    /// can have set its renewal back: after all others there is nothing to look for.
+    pub fn may_be_behind(&self, event: &Event) -> bool {
+        event.at <= self.written.0
+    }
+
+    /// Brings an entry up to a renewal; whether it was behind.
     pub fn keep_renewal(&mut self, event: &Event) -> Result<bool, FastPathError> {
-        if event.at > self.written.0 {
-            return Ok(false);
-        }
         let Some(lease) = self.get(event.key)? else { return Ok(false) };
         if event.kind != EventKind::RENEWED || lease.ip != event.ip || lease.expires >= event.expires {
             return Ok(false);
@@ -342,7 +335,7 @@ fn cpus() -> Result<usize, MapError> {
 }
 
 /// Opens a pinned map, with its capacity.
-fn open<M: TryFrom<Map, Error = MapError>>(
+pub(super) fn open<M: TryFrom<Map, Error = MapError>>(
     name: &'static str,
     path: &Path,
 ) -> Result<(M, u32), FastPathError> {

@@ -19,6 +19,7 @@
 mod attach;
 mod batch;
 mod device;
+mod epoch;
 mod error;
 mod formers;
 mod kernel_log;
@@ -116,7 +117,8 @@ impl FastPath {
         pins.prepare()?;
         moving::prepare(&pins, load::lease_entries(capacity))?;
         let mut maps = Maps::open(&pins)?;
-        maps.next_epoch()?;
+        // Who was here before may have died amid a change, or go by other rules.
+        maps.change()?;
         let events = open_events(&pins)?;
         let barrier = Barrier::new()?;
         Ok(Self { pins, maps, events, barrier })
@@ -151,7 +153,7 @@ impl FastPath {
 
     /// Writes a lease: a new entry, or in place of the one there is.
     pub fn put_lease(&mut self, key: LeaseKey, value: &Lease) -> Result<(), FastPathError> {
-        self.maps.leases_mut().put(key, value)
+        self.maps.leases_mut()?.put(key, value)
     }
 
     /// Reads a lease.
@@ -190,7 +192,7 @@ impl FastPath {
     /// A program that is running at this moment may have renewed the lease since it was read here;
     /// that renewal is among the events once [`FastPath::settle`] has returned.
     pub fn suspend(&mut self, key: LeaseKey) -> Result<Option<Lease>, FastPathError> {
-        self.maps.leases_mut().suspend(key)
+        self.maps.leases_mut()?.suspend(key)
     }
 
     /// Brings an entry up to a renewal that the kernel reports; whether it was behind.
@@ -199,12 +201,21 @@ impl FastPath {
     /// write sets that back. The renewal's event comes all the same: passing each one here makes the
     /// entry say no less than the client was promised, which is what the next start goes by.
     pub fn keep_renewal(&mut self, event: &Event) -> Result<bool, FastPathError> {
-        self.maps.leases_mut().keep_renewal(event)
+        if !self.maps.leases().may_be_behind(event) {
+            return Ok(false);
+        }
+        self.maps.leases_mut()?.keep_renewal(event)
+    }
+
+    /// All that was to be changed is changed, until the next change: where this is not said, the program takes
+    /// more care than it has to.
+    pub fn rest(&mut self) -> Result<(), FastPathError> {
+        self.maps.rest()
     }
 
     /// Removes an entry; whether it was there.
     pub fn remove_lease(&mut self, key: LeaseKey) -> Result<bool, FastPathError> {
-        self.maps.leases_mut().remove(key)
+        self.maps.leases_mut()?.remove(key)
     }
 
     /// Every entry.

@@ -77,7 +77,7 @@ pub(super) fn end(pins: &Pins, maps: &mut Maps, barrier: &Barrier) -> Result<usi
     let marker = pins.former(MARKER);
     let former = if marker.exists() { Some(layout::former_at(pins, &marker)?) } else { None };
     let mut changed = 0_usize;
-    let leases = maps.leases_mut();
+    let leases = maps.leases_mut()?;
     for (key, old) in read(&pins.former("LEASES"), former)? {
         let now = leases.get(key)?;
         let then = now.map_or(old, |now| brought_up(now, old));

@@ -99,6 +99,7 @@ impl Core {
             let key = self.engine.key_of(&self.table, *ip);
             faults.extend(key.and_then(|key| fast.extend_lease(key, *ip, *until).err()));
         }
+        faults.extend(fast.rest().err());
         for fault in faults {
             if self.quiet.may_say("fast path", "") {
                 warn!("{fault}; the agent answers these clients");

@@ -206,6 +206,11 @@ impl Core {
         }
         self.tend_claims();
         self.tell_changes();
+        if let Some(fault) = self.fast.as_mut().and_then(|fast| fast.rest().err())
+            && self.quiet.may_say("rest", "")
+        {
+            warn!("{fault}; the kernel takes more care than it has to");
+        }
     }
 
     /// How long to sleep if nothing happens.

@@ -1,9 +1,10 @@
 //! The maps: entries written, suspended, or left alone.
 
 use aya::maps::{Array, Map, MapData};
+use xdhcpd::clock::Moment;
 use xdhcpd::config::FastPathMode;
-use xdhcpd::fastpath::FastPathError;
-use xdhcpd_common::maps::{Event, EventKind, Lease, LeaseState, Server, Wire};
+use xdhcpd::fastpath::{FastPath, FastPathError};
+use xdhcpd_common::maps::{COVERS_LEASES, Event, EventKind, Lease, LeaseKey, LeaseState, Server, Wire};
 
 use super::scene::*;
 
@@ -121,7 +122,7 @@ fn maps_without_the_number_of_their_layout_are_another_versions() {
 }
 
 #[test]
-fn each_change_of_a_wire_begins_an_epoch_of_its_own() {
+fn each_rest_after_changes_is_an_epoch_of_its_own() {
     Scene::play("epoch", |scene| {
         let mut fast_path = scene.start(FastPathMode::Off);
         let pin = scene.pins().join("EPOCH");
@@ -129,18 +130,38 @@ fn each_change_of_a_wire_begins_an_epoch_of_its_own() {
             let map = Map::from_map_data(MapData::from_pin(&pin).unwrap()).unwrap();
             Array::<_, u64>::try_from(map).unwrap().get(&0, 0).unwrap()
         };
-        let mut seen = vec![0, epoch()];
+        let mut seen = vec![0];
+        let mut rests = |fast_path: &mut FastPath, what: &str| {
+            assert_eq!(epoch(), 0, "{what}: a change is under way");
+            fast_path.rest().unwrap();
+            seen.push(epoch());
+            fast_path.rest().unwrap();
+            assert_eq!(seen.last(), Some(&epoch()), "{what}: nothing was changed since");
+        };
+        rests(&mut fast_path, "the start");
         let wire = Wire { interface: 9, vlan: [0; 2] };
+        let key = LeaseKey { wire, mac: [2, 0, 0, 0, 0, 1], zero: [0; 2] };
+        let lease = Lease { state: LeaseState::BOUND, ip: [10, 9, 0, 100], ..Lease::default() };
         fast_path.put_server(wire, &Server::default()).unwrap();
-        seen.push(epoch());
-        fast_path.put_server(wire, &Server { generation: 2, ..Server::default() }).unwrap();
-        seen.push(epoch());
+        rests(&mut fast_path, "a new wire");
         fast_path.remove_server(wire).unwrap();
-        seen.push(epoch());
+        rests(&mut fast_path, "a wire less");
+        fast_path.put_lease(key, &lease).unwrap();
+        rests(&mut fast_path, "a new lease");
+        fast_path.extend_lease(key, lease.ip.into(), Moment(9)).unwrap();
+        rests(&mut fast_path, "a later horizon");
+        let renewed = Event { kind: EventKind::RENEWED, key, ip: lease.ip, expires: 7, ..Event::default() };
+        assert!(fast_path.keep_renewal(&renewed).unwrap());
+        rests(&mut fast_path, "a renewal kept");
+        fast_path.suspend(key).unwrap();
+        rests(&mut fast_path, "a suspended lease");
+        fast_path.remove_lease(key).unwrap();
+        rests(&mut fast_path, "a lease less");
         drop(fast_path);
-        drop(scene.start(FastPathMode::Off));
-        seen.push(epoch());
+        rests(&mut scene.start(FastPathMode::Off), "another start");
         assert!(seen.is_sorted_by(|earlier, later| earlier < later), "{seen:?}");
+        let says = if cfg!(target_arch = "x86_64") { COVERS_LEASES } else { 0 };
+        assert!(seen.iter().skip(1).all(|epoch| epoch & COVERS_LEASES == says), "{seen:?}");
     });
 }
 

@@ -124,9 +124,7 @@ impl Rig {
     /// Gives every client this lease.
     pub fn set_all(&mut self, lease: Lease) {
         let mut leases = self.program.leases();
-        for number in 0..self.clients {
-            leases.set(key(self.wire, number), lease);
-        }
+        leases.set_all((0..self.clients).map(|number| (key(self.wire, number), lease)));
     }
 
     /// Whether the kernel times each run on somebody's behalf (`BPF_ENABLE_STATS`), which takes as long as
@@ -325,8 +323,10 @@ fn schedule(policy: i32, sched_priority: i32) {
     unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
 }
 
-/// Keeps this thread, and those that it starts, on one processor.
+/// Keeps this thread, and those that it starts, on one processor, where all else goes first: who sends must not
+/// go on while the kernel's own thread waits to take what was sent, or queues overflow.
 pub fn stay() {
+    schedule(libc::SCHED_IDLE, 0);
     // SAFETY: a set of this size, all zero, is one without processors.
     let mut one: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: the set is this thread's own, and lives as long as the call.
