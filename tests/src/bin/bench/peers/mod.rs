@@ -10,7 +10,6 @@ pub mod servers;
 use std::time::Duration;
 
 use anyhow::Result;
-use aya::sys::{Stats, enable_stats};
 
 use self::load::{Figures, Session, WINDOWS, Work};
 use self::servers::Kind;
@@ -36,8 +35,6 @@ struct Rounds {
 
 /// Measures them, one beside the other.
 pub fn measure(bench: &Bench) -> Result<Part> {
-    // The kernel counts a program's time as long as this is open.
-    let _counted = enable_stats(Stats::RunTime)?;
     let (here, missing): (Vec<Kind>, Vec<Kind>) = Kind::ALL.into_iter().partition(|kind| kind.is_there());
     let mut all: Vec<Rounds> = here.iter().map(|kind| Rounds { kind: *kind, sessions: Vec::new() }).collect();
     let mut part = Part { about: ABOUT.into(), ..Part::default() };

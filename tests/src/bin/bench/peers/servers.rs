@@ -4,12 +4,14 @@
 //! Each keeps its leases in a folder of its own, which goes with it.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use aya::sys::{Stats, enable_stats};
 use xdhcpd_tests::generator::Generator;
 use xdhcpd_tests::netns::{self, NetNs, Pair};
 use xdhcpd_tests::server::Agent;
@@ -90,6 +92,8 @@ pub struct Running {
     child: Child,
     pair: Pair,
     folder: tempfile::TempDir,
+    /// The kernel counts programs' time as long as this is open.
+    _counted: OwnedFd,
 }
 
 /// How a server is to be started.
@@ -112,7 +116,17 @@ impl Running {
         let agent =
             Agent::inside(&format!("xdhcpd-test-bench-{}-{number}", std::process::id()), &pair.server);
         let child = spawn(kind, &pair.server, folder.path(), agent.name(), start)?;
-        let mut running = Self { kind, started_in: Duration::ZERO, start, agent, child, pair, folder };
+        let started_in = Duration::ZERO;
+        let mut running = Self {
+            kind,
+            started_in,
+            start,
+            agent,
+            child,
+            pair,
+            folder,
+            _counted: enable_stats(Stats::RunTime)?,
+        };
         let mut generator = Generator::new(&running.pair.client, RELAY.parse()?, SERVER.parse()?)?;
         running.wait_for_answer(&mut generator)?;
         Ok((running, generator))
@@ -148,7 +162,7 @@ impl Running {
     pub fn time(&self) -> Result<Duration> {
         let processes = cores::time_of(&self.pair.server);
         let program = if self.kind == Kind::Xdhcpd {
-            cores::time_of_program(&self.pin("program"))?.0
+            cores::time_of_program(&self.pin("program"))?
         } else {
             Duration::ZERO
         };
