@@ -7,7 +7,7 @@ use xdhcpd_common::counters::{Counter, Counters};
 use xdhcpd_common::maps::{Lease, LeaseState, Server, Template, Wire};
 use xdhcpd_common::times::{SECOND, TICK, TOLD_FOR};
 use xdhcpd_tests::frames::FrameBuilder;
-use xdhcpd_tests::program::{PASS, Program, TX};
+use xdhcpd_tests::program::{Leases, PASS, Program, TX};
 use xdhcpd_tests::scene::*;
 
 /// Options as an agent renders them; 119 is compressed, 121 has the default route in it.
@@ -171,20 +171,11 @@ fn a_lease_that_is_changed_while_it_is_renewed_is_one_or_the_other() {
 /// Renews a lease while it is now ours, now somebody else's.
 fn renew_while_changed(scene: &mut Scene, ours: Lease, others: Lease) {
     scene.0.set_lease(key(), ours);
-    let mut leases = scene.0.leases();
+    let leases = scene.0.leases();
     let frame = renewing().build();
-    let done = AtomicBool::new(false);
     let mut answers = 0;
     let before = scene.0.count(Counter::AnsweredAck);
-    std::thread::scope(|threads| {
-        // Also when an assertion fails, or the scope would wait for ever.
-        let _stop = StopsAtEnd(&done);
-        threads.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                leases.set(key(), others);
-                leases.set(key(), ours);
-            }
-        });
+    while_changed(leases, [others, ours], || {
         for _ in 0..20_000 {
             answers += u32::from(scene.0.run(&frame).action == TX);
             let seen = scene.0.lease(key()).expect("the lease");
@@ -202,6 +193,23 @@ fn renew_while_changed(scene: &mut Scene, ours: Lease, others: Lease) {
     assert_ne!(answers, 20_000);
 }
 
+/// Works while another thread makes the lease now the one, now the other.
+fn while_changed(mut leases: Leases, both: [Lease; 2], work: impl FnOnce()) {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        // Also when an assertion fails, or the scope would wait for ever.
+        let _stop = StopsAtEnd(&done);
+        threads.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                for lease in both {
+                    leases.set(key(), lease);
+                }
+            }
+        });
+        work();
+    });
+}
+
 /// What an ACK repeats was told of this very lease: of one that is its client's by a half, and by the other
 /// another's, nothing was told.
 #[test]
@@ -210,17 +218,8 @@ fn an_ack_that_repeats_what_was_told_is_of_one_lease() {
     let ours = Lease { mac: key().mac, horizon: u64::MAX, ..lease() };
     let Some(mut scene) = Scene::set_with(server(), terms, ours) else { return };
     let others = Lease { mac: [2, 0, 0, 0, 0, 0x99], expires: u64::MAX, answered: u64::MAX, ..ours };
-    let mut leases = scene.0.leases();
-    let done = AtomicBool::new(false);
     let (mut answers, mut told) = (0, 0);
-    std::thread::scope(|threads| {
-        let _stop = StopsAtEnd(&done);
-        threads.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                leases.set(key(), others);
-                leases.set(key(), ours);
-            }
-        });
+    while_changed(scene.0.leases(), [others, ours], || {
         for asked in LEASE_TIME..LEASE_TIME + 50_000 {
             let longer = renewing().option(51, &asked.to_be_bytes());
             answers += usize::from(scene.0.run(&longer.build()).action == TX);
