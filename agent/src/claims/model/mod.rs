@@ -2,7 +2,7 @@
 //! and one who watches that no two clients have one address.
 //!
 //! `XDHCPD_SEED` repeats a run, `XDHCPD_STEPS` makes it longer. A violation is told as a story, from the world's
-//! beginning. What chance hardly ever brings about is in [`staged`].
+//! beginning. What chance hardly ever brings about is in [`staged`] and [`endless`].
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -16,6 +16,7 @@ mod answers;
 mod breaks;
 mod calls;
 mod client;
+mod endless;
 mod overlooked;
 mod random;
 mod server;

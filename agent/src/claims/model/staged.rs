@@ -11,14 +11,14 @@ use super::client::Client;
 use super::world::{ADDRESSES, BOUNDS, START, TERM, Twice, Without, World, longest as lengths};
 
 /// The agent that a story is about, and the other.
-const A: usize = 0;
-const B: usize = 1;
+pub(super) const A: usize = 0;
+pub(super) const B: usize = 1;
 /// The client that has the address, and the one that wants it.
-const C: usize = 0;
-const D: usize = 1;
+pub(super) const C: usize = 0;
+pub(super) const D: usize = 1;
 
 /// A world in which nothing happens by chance; A has the slower clock.
-fn stage(without: Option<Without>, longest: u64) -> World {
+pub(super) fn stage(without: Option<Without>, longest: u64) -> World {
     let mut world = World::new(1, without, false);
     world.agents.truncate(2);
     world.clients = (0..2).map(|_| Client::default()).collect();
@@ -50,21 +50,7 @@ impl World {
             for number in 0..self.agents.len() {
                 self.tick(number);
             }
-            let calls: Vec<Call> = self.calls.drain(..).collect();
-            for mut call in calls {
-                let agent = &self.agents[call.agent];
-                if agent.cut {
-                    self.calls.push(call);
-                    continue;
-                }
-                let waits = agent.process == call.process && !call.given_up;
-                if call.answer.is_none() {
-                    call.answer = Some((self.server.carry_out(&agent.id.clone(), &call.request), self.now));
-                }
-                if waits {
-                    self.answered(call);
-                }
-            }
+            self.answer_calls();
         }
         for number in 0..self.agents.len() {
             for (id, versions) in &self.server.blocks {
@@ -77,8 +63,27 @@ impl World {
         }
     }
 
+    /// What was asked by who is not cut off is carried out and answered.
+    pub(super) fn answer_calls(&mut self) {
+        let calls: Vec<Call> = self.calls.drain(..).collect();
+        for mut call in calls {
+            let agent = &self.agents[call.agent];
+            if agent.cut {
+                self.calls.push(call);
+                continue;
+            }
+            let waits = agent.process == call.process && !call.given_up;
+            if call.answer.is_none() {
+                call.answer = Some((self.server.carry_out(&agent.id.clone(), &call.request), self.now));
+            }
+            if waits {
+                self.answered(call);
+            }
+        }
+    }
+
     /// Time passes, in which D asks for the address again and again.
-    fn pass(&mut self, time: u64) -> Result<(), Twice> {
+    pub(super) fn pass(&mut self, time: u64) -> Result<(), Twice> {
         for _ in 0..time {
             self.settle(8);
             self.now += 1;
@@ -94,11 +99,11 @@ impl World {
     }
 
     /// A client asks for the address; what the agent decides.
-    fn asks(&mut self, client: usize, agent: usize, renews: bool) -> Option<Reply> {
+    pub(super) fn asks(&mut self, client: usize, agent: usize, renews: bool) -> Option<Reply> {
         self.asks_for(client, agent, renews, u64::MAX, false)
     }
 
-    fn asks_for(
+    pub(super) fn asks_for(
         &mut self,
         client: usize,
         agent: usize,
@@ -112,14 +117,14 @@ impl World {
     }
 
     /// What an agent decided goes out.
-    fn says(&mut self, agent: usize, reply: Reply) -> Result<(), Twice> {
+    pub(super) fn says(&mut self, agent: usize, reply: Reply) -> Result<(), Twice> {
         self.reply(agent, reply);
         self.frames.clear();
         self.client_hears(reply)
     }
 
     /// The kernel answers a client.
-    fn kernel_says(&mut self, client: usize, agent: usize, renews: bool) -> Result<(), Twice> {
+    pub(super) fn kernel_says(&mut self, client: usize, agent: usize, renews: bool) -> Result<(), Twice> {
         self.ask(client, renews, Some(ADDRESSES[0]));
         let answer = self.agents[agent].kernel_answers(client, Some(ADDRESSES[0]), self.now);
         let (ip, lease) = answer.expect("the kernel has an entry");
@@ -128,7 +133,7 @@ impl World {
     }
 
     /// Somebody marks the binding, until then, or takes the mark off.
-    fn mark(&mut self, not_before: Option<At>) {
+    pub(super) fn mark(&mut self, not_before: Option<At>) {
         let id = BlockId::of(ADDRESSES[0]);
         let mut block = Block::clone(&self.server.block(id));
         block.serial += 1;
@@ -141,7 +146,7 @@ impl World {
     }
 
     /// How long A decides from now on.
-    fn left(&self, agent: usize) -> u64 {
+    pub(super) fn left(&self, agent: usize) -> u64 {
         let agent = &self.agents[agent];
         let until = agent.claims.as_ref().unwrap().copies().granted.as_ref().unwrap().until;
         until.since(agent.clock(self.now))
@@ -149,7 +154,7 @@ impl World {
 }
 
 /// The story goes well with all rules, D has the address in the end; and not without this one.
-fn needs(without: Without, story: impl Fn(&mut World) -> Result<(), Twice>, longest: u64) {
+pub(super) fn needs(without: Without, story: impl Fn(&mut World) -> Result<(), Twice>, longest: u64) {
     let told = |without| {
         let mut world = stage(without, longest);
         story(&mut world)?;
@@ -444,64 +449,6 @@ fn where_the_leases_of_one_network_have_no_end_those_of_another_come_back() {
     }
     assert_eq!(comes_back(Some(Rule::ShortBeforeItIsPublished), false), None);
     assert_eq!(comes_back(Some(Rule::LeasesOfItsNetwork), true), None);
-}
-
-/// C has a lease without an end from A.
-fn a_lease_without_an_end() -> World {
-    let mut world = stage(None, FOREVER);
-    world.clients[D].only = Some(A);
-    let reply = world.asks(C, A, false).unwrap();
-    world.says(A, reply).unwrap();
-    world.pass(3).unwrap();
-    let reply = world.asks(C, A, true).unwrap();
-    assert_eq!(reply.lease, FOREVER);
-    world.says(A, reply).unwrap();
-    world
-}
-
-#[test]
-fn a_lease_without_an_end_that_was_given_up_to_another_agent_is_over() {
-    let mut world = a_lease_without_an_end();
-    world.pass(2 * (BOUNDS.clocks + BOUNDS.travel)).unwrap();
-    let at = world.agents[B].clock(world.now);
-    world.clients[C] = Client::default();
-    world.take_back(B, C, ADDRESSES[0], false, at);
-    // It comes again for a while, which is the last that is heard of it.
-    world.configs[0].longest = lengths(80, 80);
-    for agent in [A, B] {
-        let wants = world.configs[0].clone();
-        world.agents[agent].claims.as_mut().unwrap().want(wants);
-    }
-    world.pass(10).unwrap();
-    let (agent, reply) =
-        [A, B].into_iter().find_map(|agent| Some((agent, world.asks(C, agent, false)?))).unwrap();
-    assert!(reply.lease <= 80, "{}", reply.lease);
-    world.says(agent, reply).unwrap();
-    world.pass(3).unwrap();
-    world.clients[D].only = None;
-    world.pass(400).unwrap();
-    assert!(world.clients[D].has.is_some(), "it is D's in the end");
-}
-
-#[test]
-fn what_was_freed_while_an_agent_was_away_is_not_held_by_it() {
-    let mut world = a_lease_without_an_end();
-    world.agents[A].cut = true;
-    world.pass(TERM + 2 * (BOUNDS.clocks + BOUNDS.travel)).unwrap();
-    // B frees it, and claims nothing: A is the one to give it away.
-    let mut wants = world.configs[0].clone();
-    wants.pools[0].ahead = 0;
-    world.agents[B].claims.as_mut().unwrap().want(wants);
-    let at = world.agents[B].clock(world.now);
-    world.clients[C] = Client::default();
-    world.take_back(B, C, ADDRESSES[0], false, at);
-    world.pass(10).unwrap();
-    let block = world.server.block(BlockId::of(ADDRESSES[0]));
-    assert_eq!(block.slots.get(&ADDRESSES[0]), None, "it is nobody's");
-    world.agents[A].cut = false;
-    world.clients[D].only = None;
-    world.pass(20).unwrap();
-    assert!(world.clients[D].has.is_some(), "it is D's in the end");
 }
 
 #[test]
