@@ -15,11 +15,11 @@ pub struct Held {
     ends: At,
     /// Up to when the kernel may go on alone.
     horizon: At,
-    /// The last answer may have been sent late: it was not sent yet, or a crash has lost when.
+    /// The last answer was not sent yet, and may be late.
     late: bool,
     /// Nobody knows what the kernel did: a crash has lost that.
     unknown: bool,
-    /// By then the process that decided it was gone, and sent nothing any more; for ever: it is this one.
+    /// By then an earlier process was gone, which may have sent anything before; never: there was none.
     gone: At,
     /// The client keeps the address when its lease has ended.
     pub(super) kept: bool,
@@ -28,7 +28,13 @@ pub struct Held {
 impl Held {
     /// A promise that is about to be made: it is on disk before its answer is sent, and before the kernel may
     /// renew it up to `horizon`.
-    pub(super) fn decided(client: ClientKey, before: Option<&Self>, now: At, horizon: At) -> Self {
+    pub(super) fn decided(
+        client: ClientKey,
+        before: Option<&Self>,
+        now: At,
+        horizon: At,
+        rules: Rules,
+    ) -> Self {
         let before = before.filter(|before| before.client == client);
         Self {
             client,
@@ -37,7 +43,7 @@ impl Held {
             horizon: before.map_or(horizon, |before| before.horizon.max(horizon)),
             late: true,
             unknown: before.is_some_and(|before| before.unknown),
-            gone: At(u64::MAX),
+            gone: before.filter(|_| rules.keep(Rule::FormerAnswers)).map_or(At::NEVER, |before| before.gone),
             kept: before.is_some_and(|before| before.kept),
         }
     }
@@ -53,7 +59,7 @@ impl Held {
             horizon: until,
             late: true,
             unknown: true,
-            gone: At(u64::MAX),
+            gone: At::NEVER,
             kept,
         }
     }
@@ -71,9 +77,10 @@ impl Held {
         self.horizon = self.horizon.max(horizon);
     }
 
-    /// What is left of it after a crash; `now`: another process begins.
+    /// What is left of it after a crash, which has lost when answers were sent; `now`: another process begins.
     pub(super) fn recovered(mut self, now: At) -> Self {
-        self.late = true;
+        self.ends = At::NEVER;
+        self.late = false;
         self.unknown = true;
         self.gone = now;
         self
@@ -81,7 +88,7 @@ impl Held {
 
     /// The address was freed while its agent was away: all of it is over, or was given up.
     pub(super) fn freed(&mut self) {
-        (self.ends, self.late, self.unknown) = (At::NEVER, false, false);
+        (self.ends, self.late, self.unknown, self.gone) = (At::NEVER, false, false, At::NEVER);
     }
 
     /// All that the kernel did has been told.
@@ -91,12 +98,13 @@ impl Held {
 
     /// When it is over; `longest`: the longest lease that the client can have from whomever.
     pub(super) fn over(&self, longest: Span, bounds: &Bounds, rules: Rules) -> At {
-        let is_late = self.late && rules.keep(Rule::LateAnswers);
+        let when = |is_so: bool, rule, at| if is_so && rules.keep(rule) { at } else { At::NEVER };
+        let over = bounds.over(self.decided, longest);
+        let late = when(self.late, Rule::LateAnswers, over);
         let sent_by = self.gone.after(longest).after(bounds.travel);
-        let late = if is_late { bounds.over(self.decided, longest).min(sent_by) } else { At::NEVER };
-        let is_unknown = self.unknown && rules.keep(Rule::HorizonAfterACrash);
-        let alone = if is_unknown { self.horizon.after(bounds.travel) } else { At::NEVER };
-        self.ends.max(late).max(alone)
+        let former = when(self.gone != At::NEVER, Rule::LateAnswers, over.min(sent_by));
+        let alone = when(self.unknown, Rule::HorizonAfterACrash, self.horizon.after(bounds.travel));
+        self.ends.max(late).max(former).max(alone)
     }
 
     /// Whether its last answer was decided at `at` or later.

@@ -58,7 +58,7 @@
 //! **R7, to confirm** a mark: the agent sees it (so R1 is silent), its kernel has let go of x and told what it did, and all
 //! that it promised is over: sent, with the lease and `travel` after that; or, where nobody knows when it was sent, R4
 //! from the decision; or, where its process is gone, the longest lease and `travel` after another began, for then nothing
-//! was sent any more; or, where the kernel's word is lost, the horizon it had.
+//! was sent any more, whatever that one promises since; or, where the kernel's word is lost, the horizon it had.
 //! Or c gave x up after all of it: by the mark's time, less `clocks` and `travel`.
 //!
 //! **R8, to free** a marked x: a read of the terms was sent after this mark (by its serial) was seen,
@@ -109,7 +109,8 @@
 //!   for who does not: it needs the API server to begin anyway.
 //! - Leases from claims: [`Wants::UNPUBLISHED`]. One without an end is a binding's alone, and a binding is as long
 //!   as its own network's leases ([`Wants::longest`]): it costs its own address and no other. That one is given up
-//!   by the client's or the operator's word alone, once an agent that may have promised it is away for good.
+//!   by the client's or the operator's word alone, once an agent that may have promised it is away for good, or has
+//!   begun again and does not know for how long it did.
 //! - Who stands by takes no client for gone ([`Wants::hears_since`]): it hears none. Addresses that clients keep
 //!   ([`Wants::kept`]) are given up by the client's or the operator's word alone.
 //! - The term of an agent that never returns stays for as long as its ClusterAgent: a write that it had on its way

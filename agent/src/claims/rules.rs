@@ -26,6 +26,7 @@ pub enum Rule {
     KernelConfirms,
     TakeBackFirst,
     LateAnswers,
+    FormerAnswers,
     HorizonAfterACrash,
     GivenUpLater,
     BackSince,

@@ -19,7 +19,7 @@ impl Claims {
         let horizon = self.copies.granted.as_ref().map_or(At::NEVER, |granted| granted.until);
         let before = self.held.get(&ip).filter(|before| before.client == *client);
         let is_new = before.is_none();
-        let held = Held::decided(client.clone(), before, now, horizon);
+        let held = Held::decided(client.clone(), before, now, horizon, self.rules);
         self.held.insert(ip, held);
         self.silent.remove(&ip);
         // A promise that is made again is over later, which can wait until the first would have been.

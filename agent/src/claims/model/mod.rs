@@ -2,7 +2,7 @@
 //! and one who watches that no two clients have one address.
 //!
 //! `XDHCPD_SEED` repeats a run, `XDHCPD_STEPS` makes it longer. A violation is told as a story, from the world's
-//! beginning. What chance hardly ever brings about is in [`staged`] and [`endless`].
+//! beginning. What chance hardly ever brings about is in [`staged`], [`restarted`] and [`endless`].
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -19,6 +19,7 @@ mod client;
 mod endless;
 mod overlooked;
 mod random;
+mod restarted;
 mod server;
 mod staged;
 mod world;
@@ -113,7 +114,7 @@ fn no_address_is_ever_given_twice_and_every_one_comes_back() {
     assert!(counts.reach(least, steps, STEPS), "too quiet a world: {counts:?}, not {least:?}");
 }
 
-/// The rules that are not here are in [`staged`].
+/// The rules that are not here are in [`staged`] and [`restarted`].
 #[test]
 fn every_rule_is_needed() {
     use Rule as R;
