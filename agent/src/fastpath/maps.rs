@@ -1,8 +1,8 @@
 //! The maps by their types, opened from their pins: the same for the agent that owns them and for
 //! a command line that looks at them while the agent is down.
 //!
-//! Leases are read and written under their lock (`BPF_F_LOCK`), so neither side ever sees half of
-//! the other's change.
+//! Leases are read and written under their lock (`BPF_F_LOCK`), so neither side goes by half of the
+//! other's change; the program may do without the lock where `EPOCH` says that nothing was changed.
 
 use std::os::fd::AsFd as _;
 use std::path::Path;

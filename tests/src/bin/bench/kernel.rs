@@ -32,7 +32,8 @@
 //!   handed from one stage to the next, for less than that off a miss;
 //! - to move the frame's end in place of its front: both take 9 ns;
 //! - to leave the padding out where the reply is long enough;
-//! - to remember, each CPU by itself, what its events told of a client: more memory, and no faster than the epoch;
+//! - to remember, each CPU by itself, what its events told of a client, so that an ACK that they cover needs no lock: a
+//!   quarter less, where the epoch brings a fifth without memory of its own. It was taken out again;
 //! - to have MAC addresses as words in place of six bytes, although that spares some forty instructions: no difference that
 //!   could be told from noise;
 //! - to let the verifier forget a value in a register (`le64`, which is no instruction) in place of memory: it
